@@ -134,8 +134,8 @@ finish(struct call *call, struct call_result *result)
 		calls->stats.in_flight--;
 	}
 	call->state = CALL_OVER;
-	if (calls->newest == call)
-		calls->newest = NULL;
+	if (call->over_out != NULL)
+		*call->over_out = true;
 	learn(call);
 	function->invocations++;
 	if (record->outcome != RECORD_OUTCOME_OK)
@@ -210,6 +210,7 @@ call_start(struct calls *calls, const struct call_request *request)
 {
 	struct call *call = call_new(calls, request);
 	struct function *function = call->function;
+	bool over = false;
 	bool full = function->queued >= calls->limits.max_queue ||
 	    calls->stats.queued_bytes + request->bytes_in >
 		calls->limits.max_queue_bytes;
@@ -227,10 +228,12 @@ call_start(struct calls *calls, const struct call_request *request)
 		    "too many requests are waiting for this function");
 		return NULL;
 	}
-	calls->newest = call;
+	call->over_out = &over;
 	function_serve(function);
-	/* It may be over already, if its start failed at once. */
-	return calls->newest == call ? call : NULL;
+	if (over) /* its start failed at once */
+		return NULL;
+	call->over_out = NULL;
+	return call;
 }
 
 static void

@@ -50,6 +50,7 @@ struct call {
 	bool announced; /* STARTED is expected */
 	bool out_of_time;
 	bool asked; /* a FILE_* question is not answered yet */
+	bool *over_out; /* set when it is over, while call_start() runs */
 	char request_id[RECORD_ID_MAX];
 	struct record record;
 };
@@ -106,7 +107,6 @@ struct calls {
 	void (*on_zygote_gone)(void *arg);
 	void *zygote_arg;
 	struct call *running; /* all dispatched calls */
-	struct call *newest;  /* taken last, until it is over */
 	uint64_t next_id;
 	struct calls_stats stats;
 	struct function *images_first; /* newest use first */
