@@ -111,8 +111,7 @@ START_TEST(a_zygote_that_lies_is_an_error)
 
 	wire_add_u32(&b, JAIL_LAYERS);
 	for (unsigned int i = 1; i < JAIL_LAYERS; i++) {
-		wire_add_str(&b,
-		    slice_of(jail_layer_name((enum jail_layer)i)));
+		wire_add_str(&b, slice_of(jail_layer_name((enum jail_layer)i)));
 		wire_add_u8(&b, 1);
 		wire_add_str(&b, SLICE(""));
 	}
