@@ -15,11 +15,12 @@
 #include <stddef.h>
 
 /* Exit codes, as documented by `perilune help`. */
-#define CLI_EXITS(X)                                                         \
-	X(OK, 0, "done")                                                     \
-	X(FAILED, 1, "the operation failed: a function error, no such name") \
-	X(USAGE, 2, "wrong command line; the message says what is wrong")    \
-	X(DEGRADED, 3, "it works, but degraded (perilune doctor)")           \
+#define CLI_EXITS(X)                                                      \
+	X(OK, 0, "done")                                                  \
+	X(FAILED, 1,                                                      \
+	    "the operation failed: a function error, no such function")   \
+	X(USAGE, 2, "wrong command line; the message says what is wrong") \
+	X(DEGRADED, 3, "it works, but degraded (perilune doctor)")        \
 	X(UNREACHABLE, 4, "the server cannot be reached, or went away")
 
 enum cli_exit {

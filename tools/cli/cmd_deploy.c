@@ -16,6 +16,7 @@
 #include "tools/cli/install.h"
 #include "tools/cli/term.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <time.h>
@@ -67,8 +68,8 @@ open_functions(const struct deploy *deploy)
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		term_error("cannot open the server's functions folder %s: %m",
-		    path);
+		term_error("cannot open the server's functions folder %s: %s",
+		    path, strerror(errno));
 	return fd;
 }
 
@@ -246,8 +247,7 @@ run_deploy(int argc, char **argv)
 
 const struct cli_command cmd_deploy = {"deploy",
     "deploy PATH [--json] [--state DIR]",
-    "check a function, copy it to the server's functions folder, wait until it "
-    "serves",
+    "check a function, copy it to the server, wait until it serves",
     "PATH is NAME.lua (NAME.json beside it comes along) or a folder NAME with "
     "init.lua.\nThe copy appears in one step; a version that does not load "
     "leaves the old one\nserving, and the command says why and fails.  Saving "
