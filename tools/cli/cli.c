@@ -7,6 +7,7 @@
 
 #include "tools/cli/term.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -87,11 +88,20 @@ print_help(const struct commands *commands, FILE *f)
 	(void)fputs(environment, f);
 }
 
+/* "list the functions" as a sentence. */
+static void
+print_summary(const struct cli_command *command)
+{
+	(void)printf("%c%s.\n", toupper((unsigned char)command->summary[0]),
+	    command->summary + 1);
+}
+
 static void
 print_command_help(const struct cli_command *command)
 {
-	(void)printf("Usage: perilune %s\n\n%s\n\n%s", command->usage,
-	    command->summary, command->help);
+	(void)printf("Usage: perilune %s\n\n", command->usage);
+	print_summary(command);
+	(void)printf("\n%s", command->help);
 }
 
 /* docs/commands.md is this, and a test compares them. */
@@ -108,8 +118,9 @@ print_markdown(const struct commands *commands)
 	for (size_t i = 0; i < commands->n; i++) {
 		const struct cli_command *command = &commands->list[i];
 
-		(void)printf("\n## %s\n\n%s\n\n```\nperilune %s\n\n%s```\n",
-		    command->name, command->summary, command->usage,
+		(void)printf("\n## %s\n\n", command->name);
+		print_summary(command);
+		(void)printf("\n```\nperilune %s\n\n%s```\n", command->usage,
 		    command->help);
 	}
 }

@@ -248,11 +248,11 @@ run_deploy(int argc, char **argv)
 const struct cli_command cmd_deploy = {"deploy",
     "deploy PATH [--json] [--state DIR]",
     "check a function, copy it to the server, wait until it serves",
-    "PATH is NAME.lua (NAME.json beside it comes along) or a folder NAME with "
-    "init.lua.\nThe copy appears in one step; a version that does not load "
-    "leaves the old one\nserving, and the command says why and fails.  Saving "
-    "a "
-    "file in the functions\nfolder does the same.\n"
+    "PATH is NAME.lua (NAME.json beside it comes along; without one, the "
+    "server's\nmanifest stays) or a folder NAME with init.lua.  The copy "
+    "appears in one step; a\nversion that does not load leaves the old one "
+    "serving, and the command says why\nand fails.  Saving a file in the "
+    "functions folder does the same.\n"
     "\nOptions:\n"
     "  --json            print the function as the server describes "
     "it\n" HELP_STATE "\nExamples:\n"

@@ -13,7 +13,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* Each test runs in a folder of its own (Check forks), with src/ and fns/. */
 static int fns;
@@ -170,6 +172,54 @@ START_TEST(a_refused_folder_leaves_the_old_one)
 }
 END_TEST
 
+/* Look as often as possible; 1 when the folder was not there once. */
+static int
+watch_name(int until)
+{
+	char byte;
+
+	for (;;) {
+		int fd = open("fns/b", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0)
+			return 1;
+		(void)close(fd);
+		if (recv(until, &byte, 1, MSG_DONTWAIT) == 0)
+			return 0;
+	}
+}
+
+START_TEST(a_replaced_folder_is_never_missing)
+{
+	bool changed = false;
+	int pair[2], status = -1;
+	struct err err;
+	pid_t watcher;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	ck_assert_int_eq(mkdir("src/b", 0755), 0);
+	spill("src/b/init.lua", "first");
+	ck_assert_int_eq(put("src/b", &changed, &err), 0);
+	watcher = fork();
+	if (watcher == 0) {
+		(void)close(pair[1]);
+		_exit(watch_name(pair[0]));
+	}
+	for (int i = 0; i < 200; i++) {
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "%d", i);
+		spill("src/b/init.lua", text);
+		ck_assert_int_eq(put("src/b", &changed, &err), 0);
+		check_file("fns/b/init.lua", text);
+	}
+	(void)close(pair[1]);
+	ck_assert_int_eq(waitpid(watcher, &status, 0), watcher);
+	ck_assert_int_eq(status, 0);
+	(void)close(pair[0]);
+}
+END_TEST
+
 START_TEST(limits_hold)
 {
 	bool changed = false;
@@ -242,6 +292,7 @@ main(void)
 	tcase_add_test(tcase, the_same_again_writes_nothing);
 	tcase_add_test(tcase, a_folder_is_replaced_as_a_whole);
 	tcase_add_test(tcase, a_refused_folder_leaves_the_old_one);
+	tcase_add_test(tcase, a_replaced_folder_is_never_missing);
 	tcase_add_test(tcase, limits_hold);
 	tcase_add_test(tcase, one_name_has_one_form);
 	tcase_add_test(tcase, what_is_no_function_is_refused);
