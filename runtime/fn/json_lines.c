@@ -140,14 +140,16 @@ find(struct scan *s, const struct json_at *at)
 	if (peek(s) != (at->key != NULL ? '{' : '['))
 		return false;
 	s->p++;
-	return at->key != NULL ? find_key(s, at->key) :
-				 find_index(s, at->index);
+	return at->key != NULL ? find_key(s, at->key)
+			       : find_index(s, at->index);
 }
 
 unsigned int
 json_line(struct slice text, const struct json_at *at)
 {
-	struct scan s = {.p = text.p, .end = text.p + text.n, .line = 1,
+	struct scan s = {.p = text.p,
+	    .end = text.p + text.n,
+	    .line = 1,
 	    .found = 1};
 
 	(void)find(&s, at);
@@ -167,8 +169,8 @@ json_t *
 json_read(struct slice text, struct err *err)
 {
 	json_error_t problem;
-	json_t *root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES,
-	    &problem);
+	json_t *root =
+	    json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &problem);
 
 	if (root == NULL) {
 		make_plain(problem.text);

@@ -63,8 +63,8 @@ fn_open_beneath(int dirfd, const char *path, int flags)
 	struct open_how how = {
 	    .flags = (uint64_t)(unsigned int)(flags | O_CLOEXEC | O_NONBLOCK |
 		O_NOCTTY),
-	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-		RESOLVE_NO_MAGICLINKS,
+	    .resolve =
+		RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 
 	return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
@@ -90,8 +90,8 @@ open_error(const char *path, struct err *err)
 		    "itself there",
 		    path);
 	if (errno == ENXIO)
-		return err_set(err, ERR_BAD_INPUT,
-		    "%s is not a regular file", path);
+		return err_set(err, ERR_BAD_INPUT, "%s is not a regular file",
+		    path);
 	return err_sys(err, "%s", path);
 }
 
@@ -114,8 +114,8 @@ writer_check(int fd)
 static bool
 settled(const struct stat *st, int settle_ms)
 {
-	int64_t changed_ms = (int64_t)st->st_mtim.tv_sec * 1000 +
-	    st->st_mtim.tv_nsec / 1000000;
+	int64_t changed_ms =
+	    (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
 	int64_t age_ms = clock_wall_ms() - changed_ms;
 
 	return age_ms < 0 || age_ms >= settle_ms;
@@ -131,8 +131,9 @@ half_written(const struct fn_look *look, int fd, const struct stat *st)
 	writer = writer_check(fd);
 	if (writer == 0 || writer == EAGAIN)
 		return writer == EAGAIN;
-	return !settled(st, look->trust == FN_TRUST_CLOSED ? SETTLE_CLOSED_MS :
-							     SETTLE_BLIND_MS);
+	return !settled(st,
+	    look->trust == FN_TRUST_CLOSED ? SETTLE_CLOSED_MS
+					   : SETTLE_BLIND_MS);
 }
 
 static bool
@@ -168,12 +169,11 @@ check_file(const struct fn_look *look, int fd, const char *path,
     const struct stat *st, size_t max, struct err *err)
 {
 	if (!S_ISREG(st->st_mode))
-		return err_set(err, ERR_BAD_INPUT,
-		    "%s is not a regular file", path);
+		return err_set(err, ERR_BAD_INPUT, "%s is not a regular file",
+		    path);
 	if ((uint64_t)st->st_size > max)
-		return err_set(err, ERR_LIMIT,
-		    "%s has %lld bytes, at most %zu", path,
-		    (long long)st->st_size, max);
+		return err_set(err, ERR_LIMIT, "%s has %lld bytes, at most %zu",
+		    path, (long long)st->st_size, max);
 	if (half_written(look, fd, st))
 		return being_written(path, err);
 	return 0;
@@ -243,11 +243,12 @@ keep_module(struct loading *l, struct slice name, char *source, size_t n)
 
 	if (v->nmodules == l->room) {
 		l->room = l->room == 0 ? 1 : l->room * 2;
-		v->modules = must(realloc(v->modules,
-		    l->room * sizeof(*v->modules)));
+		v->modules =
+		    must(realloc(v->modules, l->room * sizeof(*v->modules)));
 	}
-	v->modules[v->nmodules++] = (struct fn_module){
-	    .name = slice_dup(name), .source = source, .source_bytes = n};
+	v->modules[v->nmodules++] = (struct fn_module){.name = slice_dup(name),
+	    .source = source,
+	    .source_bytes = n};
 	l->bundle_bytes += n;
 }
 
@@ -260,8 +261,8 @@ check_source(struct loading *l, const char *path, const char *source, size_t n)
 		    "there",
 		    path);
 	if (l->version->nmodules >= FN_MODULES_MAX)
-		return err_set(l->err, ERR_LIMIT,
-		    "%s: more than %d modules", path, FN_MODULES_MAX);
+		return err_set(l->err, ERR_LIMIT, "%s: more than %d modules",
+		    path, FN_MODULES_MAX);
 	if (n > FN_BUNDLE_MAX - l->bundle_bytes)
 		return err_set(l->err, ERR_LIMIT,
 		    "%s: all sources together have more than %d bytes", path,
@@ -277,8 +278,8 @@ add_module(struct loading *l, int dirfd, const char *file, const char *path,
 	auto_free char *source = NULL;
 	size_t n = 0;
 
-	source = read_file(l->look, dirfd, file, path, FN_SOURCE_MAX, &n,
-	    l->err);
+	source =
+	    read_file(l->look, dirfd, file, path, FN_SOURCE_MAX, &n, l->err);
 	if (source == NULL || check_source(l, path, source, n) < 0)
 		return fail(l);
 	keep_module(l, module, steal_ptr(&source), n);
@@ -292,8 +293,7 @@ struct folder {
 	int depth;
 };
 
-static int
-add_folder(struct loading *l, int fd, const struct folder *folder);
+static int add_folder(struct loading *l, int fd, const struct folder *folder);
 
 static int
 bad_name(struct loading *l, const struct folder *folder, const char *name)
@@ -374,9 +374,8 @@ add_entry(struct loading *l, int dirfd, const struct folder *folder,
 	if (fn_name_temporary(entry->d_name))
 		return 0;
 	if (++l->entries > FN_ENTRIES_MAX) {
-		(void)err_set(l->err, ERR_LIMIT,
-		    "%.120s: more than %d files", folder->path,
-		    FN_ENTRIES_MAX);
+		(void)err_set(l->err, ERR_LIMIT, "%.120s: more than %d files",
+		    folder->path, FN_ENTRIES_MAX);
 		return fail(l);
 	}
 	if (is_folder(dirfd, entry))
@@ -429,8 +428,7 @@ add_shared(struct slice module, void *arg)
 	l->uses_lib = true;
 	if (l->failed || has_module(l, module))
 		return;
-	(void)snprintf(path, sizeof(path), "%.*s.lua", (int)module.n,
-	    module.p);
+	(void)snprintf(path, sizeof(path), "%.*s.lua", (int)module.n, module.p);
 	for (size_t i = 0; i < module.n; i++)
 		if (path[i] == '.')
 			path[i] = '/';
@@ -491,8 +489,7 @@ add_manifest(struct loading *l, int dirfd, const char *file, const char *path)
 	struct err why;
 	size_t n = 0;
 
-	json = read_file(l->look, dirfd, file, path, FN_MANIFEST_MAX, &n,
-	    &why);
+	json = read_file(l->look, dirfd, file, path, FN_MANIFEST_MAX, &n, &why);
 	if (json == NULL && why.code != ERR_NOT_FOUND) {
 		*l->err = why;
 		return fail(l);
@@ -522,8 +519,8 @@ load_file(struct loading *l, const char *name)
 static int
 load_folder(struct loading *l, const char *name)
 {
-	auto_close int fd = fn_open_beneath(l->look->dirfd, name,
-	    O_RDONLY | O_DIRECTORY);
+	auto_close int fd =
+	    fn_open_beneath(l->look->dirfd, name, O_RDONLY | O_DIRECTORY);
 	char init[FN_NAME_MAX + 16];
 	char manifest[FN_NAME_MAX + 16];
 	struct folder folder = {.depth = 0};

@@ -62,7 +62,8 @@ fn_load_path(const char *path, struct err *err)
 		init_to_folder(real);
 	file = cut_name(real);
 	n = strlen(file);
-	if (fn_entry_kind(file, S_ISDIR(st.st_mode) || strchr(file, '.') == NULL,
+	if (fn_entry_kind(file,
+		S_ISDIR(st.st_mode) || strchr(file, '.') == NULL,
 		name) != FN_ENTRY_FUNCTION ||
 	    (n > 5 && strcmp(file + n - 5, ".json") == 0)) {
 		(void)err_set(err, ERR_BAD_INPUT,

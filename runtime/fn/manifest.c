@@ -96,8 +96,8 @@ static int
 read_heap(const struct reading *r, const struct json_at *at,
     const json_t *value)
 {
-	const char *word = json_is_string(value) ? json_string_value(value) :
-						   "";
+	const char *word =
+	    json_is_string(value) ? json_string_value(value) : "";
 
 	if (strcmp(word, "fresh") == 0)
 		r->manifest->heap = WIRE_HEAP_FRESH;
@@ -119,8 +119,7 @@ env_name_valid(const char *name)
 }
 
 static int
-read_env(const struct reading *r, const struct json_at *at,
-    const json_t *value)
+read_env(const struct reading *r, const struct json_at *at, const json_t *value)
 {
 	struct fn_manifest *m = r->manifest;
 	json_t *object = (json_t *)(uintptr_t)value;
@@ -134,7 +133,8 @@ read_env(const struct reading *r, const struct json_at *at,
 		    "must have at most %d variables, not %zu", FN_ENV_MAX,
 		    json_object_size(value));
 	m->env = must(calloc(json_object_size(value) + 1, sizeof(*m->env)));
-	json_object_foreach (object, name, one) {
+	json_object_foreach(object, name, one)
+	{
 		struct json_at here = {.up = at, .key = name};
 
 		if (!env_name_valid(name))
@@ -148,8 +148,7 @@ read_env(const struct reading *r, const struct json_at *at,
 			return json_fail(r->text, &here, r->err,
 			    "must be at most %d bytes, not %zu",
 			    ENV_VALUE_BYTES, json_string_length(one));
-		m->env[m->nenv++] = (struct fn_pair){
-		    slice_dup(slice_of(name)),
+		m->env[m->nenv++] = (struct fn_pair){slice_dup(slice_of(name)),
 		    slice_dup(slice_of(json_string_value(one)))};
 	}
 	return 0;
@@ -162,7 +161,8 @@ read_route(const struct reading *r, const struct json_at *at,
 	struct err why;
 
 	if (!json_is_string(value))
-		return wrong_type(r, at, value, "a string like \"/orders/:id\"");
+		return wrong_type(r, at, value,
+		    "a string like \"/orders/:id\"");
 	if (fn_route_check(slice_of(json_string_value(value)), &why) < 0)
 		return json_fail(r->text, at, r->err, "%s", why.msg);
 	free(r->manifest->route);
@@ -245,10 +245,9 @@ read_folder(const struct reading *r, const struct json_at *at,
 	struct err why;
 
 	if (!json_is_string(value))
-		return wrong_type(r, at, value,
-		    "a folder like \"uploads/in\"");
-	if (fn_folder_check(slice_of(json_string_value(value)), &below,
-		&why) < 0)
+		return wrong_type(r, at, value, "a folder like \"uploads/in\"");
+	if (fn_folder_check(slice_of(json_string_value(value)), &below, &why) <
+	    0)
 		return json_fail(r->text, at, r->err, "%s", why.msg);
 	*folder_out = slice_dup(below);
 	return 0;
@@ -282,8 +281,7 @@ static int
 read_trigger_field(const struct reading *r, const struct json_at *at,
     const json_t *value, struct fn_upload *upload)
 {
-	static const char *const words[] = {"type", "dir", "pattern",
-	    "output"};
+	static const char *const words[] = {"type", "dir", "pattern", "output"};
 
 	if (strcmp(at->key, "type") == 0)
 		return read_type(r, at, value);
@@ -330,7 +328,8 @@ read_trigger(const struct reading *r, const struct json_at *at,
 	if (!json_is_object(value))
 		return wrong_type(r, at, value, "an object");
 	m->nuploads++; /* fini frees what is there already */
-	json_object_foreach (object, key, one) {
+	json_object_foreach(object, key, one)
+	{
 		struct json_at here = {.up = at, .key = key};
 
 		if (read_trigger_field(r, &here, one, upload) < 0)
@@ -373,7 +372,7 @@ read_triggers(const struct reading *r, const struct json_at *at,
 #define WIDTH(name) sizeof(((struct fn_manifest *)NULL)->name)
 
 static const struct field fields[] = {
-#define NUMBER(name, def, min, max, unit, what)                            \
+#define NUMBER(name, def, min, max, unit, what)                               \
 	{#name, read_number, offsetof(struct fn_manifest, name), WIDTH(name), \
 	    (def), (min), (max), (unit)},
 #define OTHER(name, type, def, limits, what) \
@@ -464,9 +463,8 @@ read_all(struct reading *r, json_t *root)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach (root, key, value)
-		if (read_field(r, key, value) < 0)
-			return -1;
+	json_object_foreach(root, key,
+	    value) if (read_field(r, key, value) < 0) return -1;
 	return check_whole(r);
 }
 

@@ -38,8 +38,8 @@ fn_module_name_valid(struct slice name)
 	if (name.n > FN_MODULE_NAME_MAX)
 		return false;
 	for (;;) {
-		const char *dot = name.n == 0 ? NULL :
-						memchr(name.p, '.', name.n);
+		const char *dot =
+		    name.n == 0 ? NULL : memchr(name.p, '.', name.n);
 		size_t n = dot == NULL ? name.n : (size_t)(dot - name.p);
 
 		if (!fn_word_valid(slice_from(name.p, n)) ||

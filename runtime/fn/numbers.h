@@ -21,7 +21,7 @@ void numbers_know(struct numbers *numbers, const char *name, const char *hash,
     uint32_t number);
 
 /* The number of this content, a new one if need be (then *new_out). */
-uint32_t numbers_of(struct numbers *numbers, const char *name,
-    const char *hash, bool *new_out);
+uint32_t numbers_of(struct numbers *numbers, const char *name, const char *hash,
+    bool *new_out);
 
 void numbers_fini(struct numbers *numbers);

@@ -36,8 +36,7 @@ take_bracket(const char **pp, const char *end, int level)
 			continue;
 		while (p + 1 + seen < end && p[1 + seen] == '=')
 			seen++;
-		if (seen == level && p + 1 + seen < end &&
-		    p[1 + seen] == ']') {
+		if (seen == level && p + 1 + seen < end && p[1 + seen] == ']') {
 			*pp = p + level + 2;
 			return slice_from(from, (size_t)(p - from));
 		}
@@ -101,8 +100,8 @@ next_string(const char **pp, const char *end, struct slice *string_out)
 }
 
 void
-fn_requires(struct slice source,
-    void (*found)(struct slice module, void *arg), void *arg)
+fn_requires(struct slice source, void (*found)(struct slice module, void *arg),
+    void *arg)
 {
 	const struct slice prefix = SLICE("_lib.");
 	const char *p = source.p;

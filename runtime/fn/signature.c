@@ -29,10 +29,10 @@ mix(uint64_t x)
 static uint64_t
 of_stat(const char *name, const struct stat *st)
 {
-	const uint64_t facts[] = {st->st_dev, st->st_ino,
-	    (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
-	    (uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec,
-	    (uint64_t)st->st_ctim.tv_nsec, st->st_mode};
+	const uint64_t facts[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size,
+	    (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
+	    (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec,
+	    st->st_mode};
 	uint64_t h = 0x9e3779b97f4a7c15u;
 
 	for (; *name != '\0'; name++)
@@ -42,8 +42,8 @@ of_stat(const char *name, const struct stat *st)
 	return h;
 }
 
-static uint64_t
-of_folder(const struct fn_look *look, int fd, int depth, size_t *entries);
+static uint64_t of_folder(const struct fn_look *look, int fd, int depth,
+    size_t *entries);
 
 static uint64_t
 of_entry(const struct fn_look *look, int dirfd, const char *name, int depth,

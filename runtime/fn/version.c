@@ -18,8 +18,7 @@ fn_version_new(const char *name)
 	if (version == NULL)
 		abort();
 	version->refs = 1;
-	(void)slice_copy(version->name, sizeof(version->name),
-	    slice_of(name));
+	(void)slice_copy(version->name, sizeof(version->name), slice_of(name));
 	fn_manifest_init(&version->manifest, name);
 	return version;
 }
