@@ -23,7 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BATCH 64
+#define BATCH	  64
+#define ODD_BYTES 32768 /* refused names that one scan remembers */
 
 static void *
 must(void *p)
@@ -327,7 +328,7 @@ scan_entry(struct scan_job *job, const struct dirent *entry)
 			add_name(job, name);
 		break;
 	case FN_ENTRY_ODD:
-		if (job->odd.n < BUFSIZ)
+		if (job->odd.n < ODD_BYTES)
 			buf_add(&job->odd, entry->d_name, n + 1);
 		break;
 	case FN_ENTRY_LIB:
