@@ -521,6 +521,21 @@ class Coldstart(ServerCase):
         self.run_cli("coldstart", "hello", "--kind", "hot", code=USAGE)
         self.run_cli("coldstart", "hello", "-n", "0", code=USAGE)
 
+    def test_progress_on_a_terminal_after_a_second(self):
+        fast = self.fake.routes["/v1/invoke/hello"]
+        self.fake.routes["/v1/invoke/hello"] = lambda r: (time.sleep(0.06), fast(r))[1]
+        main, other = pty.openpty()
+        try:
+            done = subprocess.run([PROGRAM, "coldstart", "hello", "-n", "12"], stdout=subprocess.PIPE, stderr=other,
+                                  cwd=self.dir, timeout=60, check=True)
+            shown = os.read(main, 4000)
+        finally:
+            os.close(main)
+            os.close(other)
+        self.assertRegex(shown, rb"\r  warm \d+/12 ")
+        self.assertTrue(shown.endswith(b" \r"), shown)
+        self.assertNotIn(b"/12", done.stdout)
+
     def test_other_kinds_and_errors_are_said(self):
         error = {"reason": "handler_error", "message": "x", "traceback": ""}
         self.fake.routes["/v1/invoke/hello"] = {**answered(error=error), "record": record("warm")}

@@ -81,7 +81,7 @@ static const char upload_lua[] =
     "-- files: the uploaded file, and results below uploads/%NAME%/out\n"
     "return function(event, ctx)\n"
     "  local lines = 0\n"
-    "  for _ in files.read():gmatch(\"[^\\n]+\") do\n"
+    "  for _ in files.lines() do\n"
     "    lines = lines + 1\n"
     "  end\n"
     "  local report = { file = event.name, bytes = event.size, lines = lines "

@@ -15,12 +15,13 @@
 
 /* The record's phases; total is queue + spawn + jail + load + init: what the
  * caller waits for before the handler runs. */
-#define PHASES(X)                                         \
-	X(QUEUE, "queue")                                 \
-	X(SPAWN, "spawn")                                 \
-	X(JAIL, "jail")                                   \
-	X(LOAD, "load") X(INIT, "init") X(FIRST, "first") \
-	    X(HANDLER, "handler") X(TOTAL, "total")
+#define PHASES(X)         \
+	X(QUEUE, "queue") \
+	X(SPAWN, "spawn") \
+	X(JAIL, "jail")   \
+	X(LOAD, "load")   \
+	X(INIT, "init")   \
+	X(FIRST, "first") X(HANDLER, "handler") X(TOTAL, "total")
 
 enum phase {
 #define X(id, name) PHASE_##id,
