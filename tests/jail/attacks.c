@@ -4,12 +4,12 @@
  * Runs in: tests.
  * Owns:    the zygote it starts and the folder it watches.
  *
- *	attacks root | userns | degraded
+ *	attacks root | userns | exec | degraded
  *
- * The same cases in the three ways Perilune can run: started as root,
- * unprivileged with a user namespace, and with no namespace at all (then the
- * filter and what needs no privilege hold alone).  The outcome must not
- * differ.  Output is TAP, one line per case and one per sweep.
+ * The same cases in the ways Perilune can run: started as root, unprivileged
+ * with a user namespace (mapped by the zygote itself, or by its starter before
+ * an exec), and with no namespace at all (then the filter and what needs no
+ * privilege hold alone).  The outcome must not differ.  Output is TAP, one line per case and one per sweep.
  *
  * Nothing a zygote says is believed where this process can look for itself:
  * its /proc entry, the folder, the processes left.
@@ -46,10 +46,12 @@ static const struct mode {
 	const char *name;
 	bool as_root;	    /* started as root, and stays so until jailed */
 	unsigned int flags; /* of the clone that makes the zygote */
+	bool exec;	    /* the starter maps the ids, then execs */
 } modes[] = {
-    {"root", true, CLONE_NEWPID},
-    {"userns", false, CLONE_NEWPID | CLONE_NEWUSER},
-    {"degraded", false, 0},
+    {"root", true, CLONE_NEWPID, false},
+    {"userns", false, CLONE_NEWPID | CLONE_NEWUSER, false},
+    {"exec", false, CLONE_NEWPID | CLONE_NEWUSER, true},
+    {"degraded", false, 0, false},
 };
 
 static bool
@@ -417,16 +419,46 @@ become_nobody(void)
 	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 }
 
-/* clone(), the zygote's end of the pair as descriptor 3. */
-static pid_t
-start_zygote(const struct mode *mode, int pair[2], const char *file)
+static struct jail_zygote_config
+config_of(const struct mode *mode)
 {
-	const struct jail_zygote_config config = {
+	return (struct jail_zygote_config){
 	    .uid = mode->as_root ? NOBODY : getuid(),
 	    .gid = mode->as_root ? NOBODY : getgid(),
 	    .user_namespace = (mode->flags & CLONE_NEWUSER) != 0,
 	    .address_space_bytes = ADDRESS_SPACE,
 	};
+}
+
+static void
+write_file(const char *path, const char *text)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		_exit(1);
+}
+
+/* As a starter must that execs: uid 0 inside keeps the capabilities. */
+static void
+map_and_exec(const struct jail_zygote_config *config, const char *file)
+{
+	char line[64];
+
+	write_file("/proc/self/setgroups", "deny");
+	(void)snprintf(line, sizeof(line), "0 %u 1", config->uid);
+	write_file("/proc/self/uid_map", line);
+	(void)snprintf(line, sizeof(line), "0 %u 1", config->gid);
+	write_file("/proc/self/gid_map", line);
+	(void)execl("/proc/self/exe", "attacks", "inside", file, (char *)NULL);
+	_exit(1);
+}
+
+/* clone(), the zygote's end of the pair as descriptor 3. */
+static pid_t
+start_zygote(const struct mode *mode, const int pair[2], const char *file)
+{
+	const struct jail_zygote_config config = config_of(mode);
 	pid_t pid;
 
 	(void)fflush(stdout);
@@ -435,6 +467,8 @@ start_zygote(const struct mode *mode, int pair[2], const char *file)
 		return pid;
 	if (dup2(pair[1], JAIL_SOCKET) < 0)
 		_exit(1);
+	if (mode->exec)
+		map_and_exec(&config, file);
 	attack_zygote(&config, file);
 }
 
@@ -487,11 +521,17 @@ main(int argc, char **argv)
 {
 	const struct mode *mode = NULL;
 
+	if (argc == 3 && strcmp(argv[1], "inside") == 0) {
+		const struct jail_zygote_config config = config_of(&modes[2]);
+
+		attack_zygote(&config, argv[2]);
+	}
 	for (size_t i = 0; argc == 2 && i < sizeof(modes) / sizeof(*modes); i++)
 		if (strcmp(argv[1], modes[i].name) == 0)
 			mode = &modes[i];
 	if (mode == NULL) {
-		(void)fprintf(stderr, "usage: attacks root|userns|degraded\n");
+		(void)fprintf(stderr,
+		    "usage: attacks root|userns|exec|degraded\n");
 		return 2;
 	}
 	if (mode->as_root && geteuid() != 0)
