@@ -514,3 +514,119 @@ make_functions(struct gateway *g)
 	    g->config->state_fd, &from_uploads, g->upload_calls);
 	upload_calls_report_to(g->upload_calls, g->uploads);
 }
+
+static void
+make_front(struct gateway *g)
+{
+	const struct http_limits limits = http_limits_of(&g->settings);
+	const struct web_config web = web_config_of(g);
+	struct admin_world world;
+
+	g->web = web_new(g->loop, g->catalog, g->calls, &web);
+	buf_putc(&g->listen_json, '[');
+	for (size_t i = 0; i < g->config->nlisten; i++) {
+		if (i > 0)
+			buf_putc(&g->listen_json, ',');
+		buf_json_string(&g->listen_json,
+		    slice_of(g->config->listen_names[i]));
+	}
+	buf_puts(&g->listen_json, "]");
+	buf_putc(&g->listen_json, '\0');
+	world = (struct admin_world){
+	    .loop = g->loop,
+	    .catalog = g->catalog,
+	    .calls = g->calls,
+	    .meter = g->meter,
+	    .store = g->store,
+	    .uploads = g->uploads,
+	    .logbook = g->logbook,
+	    .metrics = g->metrics,
+	    .recent = g->recent,
+	    .starts = g->starts,
+	    .web = g->web,
+	    .report = &g->report,
+	    .self_test = &g->self_test,
+	    .allowed = &g->config->allowed,
+	    .ready = &g->ready,
+	    .state_path = g->config->state_path,
+	    .functions_path = g->config->functions_path,
+	    .uploads_path = g->config->uploads_path,
+	    .listen = g->listen_json.p,
+	    .started_ms = g->started_ms,
+	    .dev = g->config->dev,
+	    .before_metrics = before_metrics,
+	    .arg = g,
+	};
+	g->admin = admin_new(&world, &limits);
+	admin_listen(g->admin, g->config->admin_fd);
+	if (g->config->metrics_fd >= 0)
+		admin_listen_metrics(g->admin, g->config->metrics_fd);
+}
+
+static int
+watch_signals(struct gateway *g, struct err *err)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (loop_signal(g->loop, SIGTERM, on_term, g, err) < 0 ||
+	    loop_signal(g->loop, SIGINT, on_interrupt, g, err) < 0 ||
+	    loop_signal(g->loop, SIGHUP, on_hup, g, err) < 0)
+		return -1;
+	g->supervisor =
+	    loop_watch_new(g->loop, g->supervisor_fd, on_supervisor, g);
+	loop_watch_want(g->supervisor, LOOP_READ);
+	g->ready_timer = loop_timer_new(g->loop, on_ready_wait, g);
+	loop_timer_start(g->ready_timer, READY_WAIT_US);
+	return 0;
+}
+
+/* In reverse order of making; NULL is fine everywhere. */
+static void
+unmake(struct gateway *g)
+{
+	uploads_stop(g->uploads);
+	admin_free(g->admin);
+	web_free(g->web);
+	catalog_free(g->catalog);
+	calls_free(g->calls);
+	uploads_free(g->uploads);
+	upload_calls_free(g->upload_calls);
+	meter_free(g->meter);
+	logbook_close(g->logbook);
+	store_close(g->store);
+	starts_free(g->starts);
+	recent_free(g->recent);
+	metrics_free(g->metrics);
+	loop_watch_free(g->supervisor);
+	loop_timer_free(g->ready_timer);
+	loop_free(g->loop);
+	buf_fini(&g->self_test);
+	buf_fini(&g->listen_json);
+	settings_fini(&g->settings);
+}
+
+int
+gateway_run(const struct gateway_config *config, int supervisor_fd)
+{
+	static struct gateway gateway;
+	struct gateway *g = &gateway;
+	struct err err = {0};
+
+	g->config = config;
+	g->supervisor_fd = supervisor_fd;
+	g->started_ms = clock_wall_ms();
+	settings_copy(&g->settings, &config->settings);
+	if (make_state(g, &err) < 0 || make_log(g, &err) < 0 ||
+	    (make_functions(g), watch_signals(g, &err)) < 0) {
+		(void)fprintf(stderr, "perilune: %s\n", err.msg);
+		return SUPERVISOR_EXIT_GIVE_UP;
+	}
+	make_front(g);
+	catalog_start(g->catalog);
+	uploads_start(g->uploads);
+	if (loop_run(g->loop, &err) < 0) {
+		(void)fprintf(stderr, "perilune: %s\n", err.msg);
+		g->status = 1;
+	}
+	unmake(g);
+	return g->status;
+}
