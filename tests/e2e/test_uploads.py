@@ -283,9 +283,9 @@ class Output(UploadCase):
 
     def test_a_file_is_written_in_pieces_and_appears_at_once(self):
         server, event = self.result("""
-            local out = files.create("sum.txt")
-            for i = 1, 1000 do out:write("line ", i, "\\n") end
-            out:close()""")
+            for i = 1, 1000 do
+              files.append("sum.txt", "line " .. i .. "\\n") end
+            files.commit("sum.txt")""")
         self.assertEqual(event["state"], "done", event)
         text = (server.uploads / "out" / "sum.txt").read_text()
         self.assertEqual(text.splitlines(),
@@ -293,15 +293,18 @@ class Output(UploadCase):
 
     def test_a_failed_handler_leaves_no_half_file(self):
         server, event = self.result("""
-            local out = files.create("half.txt")
-            out:write("half")
+            files.append("half.txt", "half")
             error("stop")""")
         self.assertEqual(event["state"], "failed")
         self.assertEqual([n for n in os.listdir(server.uploads / "out")
                           if not n.startswith(".")], [])
 
-    def test_files_can_be_read_in_chunks_and_lines(self):
+    def test_files_can_be_read_in_chunks_lines_and_parts(self):
         server, event = self.result("""
+            assert(files.read(3, 4) == "3456" and files.read(20000, 1) == nil)
+            local lines = 0
+            for line in files.lines() do lines = lines + 1 end
+            assert(lines == 1)
             local n, most = 0, 0
             for chunk in files.chunks(4096) do
               n, most = n + #chunk, math.max(most, #chunk) end
