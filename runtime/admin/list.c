@@ -4,7 +4,6 @@
  * Runs in: gateway.
  */
 #include "runtime/admin/admin_priv.h"
-#include "runtime/stat/starts.h"
 #include "sandbox/base/clock.h"
 
 #include <stdio.h>
@@ -181,6 +180,45 @@ put_details(struct buf *out, const struct fn_version *version)
 }
 
 static void
+put_phase(struct buf *out, const char *name, const struct hist *hist)
+{
+	separate(out);
+	buf_addf(out,
+	    "\"%s_us\":{\"count\":%llu,\"p50\":%llu,\"p90\":%llu,"
+	    "\"p99\":%llu,\"max\":%llu}",
+	    name, (unsigned long long)hist->count,
+	    (unsigned long long)hist_quantile(hist, 0.5),
+	    (unsigned long long)hist_quantile(hist, 0.9),
+	    (unsigned long long)hist_quantile(hist, 0.99),
+	    (unsigned long long)hist->max);
+}
+
+static void
+each_start(enum record_kind kind, enum record_cause cause, uint64_t count,
+    const struct hist *const *phases, void *arg)
+{
+	struct buf *out = arg;
+
+	separate(out);
+	buf_addf(out,
+	    "{\"kind\":\"%s\",\"cause\":\"%s\",\"count\":%llu,\"phases\":{",
+	    record_kind_name(kind), record_cause_name(cause),
+	    (unsigned long long)count);
+	for (unsigned int i = 0; i < METRICS_PHASES_N; i++)
+		if (phases[i] != NULL)
+			put_phase(out, metrics_phase_name(i), phases[i]);
+	buf_puts(out, "}}");
+}
+
+static void
+put_starts(const struct metrics *metrics, const char *name, struct buf *out)
+{
+	buf_putc(out, '[');
+	metrics_starts(metrics, name, each_start, out);
+	buf_putc(out, ']');
+}
+
+static void
 one_function(const struct admin *admin, struct http_exchange *x,
     struct slice name)
 {
@@ -198,7 +236,7 @@ one_function(const struct admin *admin, struct http_exchange *x,
 	if (entry->version != NULL)
 		put_details(&out, entry->version);
 	buf_puts(&out, ",\"starts\":");
-	starts_write(admin->world.starts, entry->name, &out);
+	put_starts(admin->world.metrics, entry->name, &out);
 	buf_putc(&out, '}');
 	admin_reply_json(x, &out);
 }

@@ -15,7 +15,6 @@
 #include "runtime/admin/admin.h"
 #include "runtime/gateway/wall.h"
 #include "runtime/loop/loop.h"
-#include "runtime/stat/starts.h"
 #include "runtime/trigger/upload_call.h"
 #include "sandbox/base/cleanup.h"
 #include "sandbox/base/clock.h"
@@ -46,7 +45,6 @@ struct gateway {
 	struct logbook *logbook;
 	struct metrics *metrics;
 	struct recent *recent;
-	struct starts *starts;
 	struct calls *calls;
 	struct catalog *catalog;
 	struct web *web;
@@ -70,7 +68,7 @@ struct gateway {
 /* --- the log ---------------------------------------------------------------------- */
 
 static void
-note(struct gateway *g, enum wire_log level, const char *function,
+note(struct gateway *g, enum log_level level, const char *function,
     const char *what)
 {
 	logbook_write(g->logbook, level, function, 0, NULL, slice_of(what),
@@ -83,20 +81,27 @@ on_function_log(const struct fn_version *version, const char *request_id,
 {
 	struct gateway *g = arg;
 
-	logbook_write(g->logbook, level, version->name, version->number,
-	    request_id, text, fields);
+	/* wire.h numbers the levels as logbook.h does */
+	logbook_write(g->logbook, (enum log_level)level, version->name,
+	    version->number, request_id, text, fields);
 }
 
 static void
 on_call_note(const struct fn_version *version, const char *what, void *arg)
 {
-	note(arg, WIRE_LOG_WARN, version == NULL ? NULL : version->name, what);
+	note(arg, LOG_LEVEL_WARN, version == NULL ? NULL : version->name, what);
+}
+
+static void
+on_upload_note(const char *function, const char *what, void *arg)
+{
+	note(arg, LOG_LEVEL_WARN, function, what);
 }
 
 static void
 on_catalog_note(const char *name, const char *what, void *arg)
 {
-	note(arg, WIRE_LOG_WARN, name, what);
+	note(arg, LOG_LEVEL_WARN, name, what);
 }
 
 /* --- records ------------------------------------------------------------------------ */
@@ -108,7 +113,7 @@ on_record(struct record *record, void *arg)
 
 	meter_add(g->meter, record);
 	recent_add(g->recent, record);
-	starts_add(g->starts, record);
+	metrics_record(g->metrics, record);
 }
 
 static void
@@ -122,7 +127,7 @@ log_failure(struct gateway *g, const struct fn_version *version,
 		buf_putc(&text, '\n');
 		buf_add_slice(&text, result->traceback);
 	}
-	logbook_write(g->logbook, WIRE_LOG_ERROR, version->name,
+	logbook_write(g->logbook, LOG_LEVEL_ERROR, version->name,
 	    version->number, result->record->request_id, buf_slice(&text),
 	    (struct slice){0});
 	buf_fini(&text);
@@ -139,7 +144,7 @@ on_over(const struct fn_version *version, const struct call_result *result,
 	if (result->record->outcome != RECORD_OUTCOME_OK)
 		log_failure(g, version, result);
 	meter_record_json(&fields, result->record);
-	logbook_write(g->logbook, WIRE_LOG_INFO, version->name,
+	logbook_write(g->logbook, LOG_LEVEL_INFO, version->name,
 	    version->number, result->record->request_id, SLICE("invocation"),
 	    buf_slice(&fields));
 	buf_fini(&fields);
@@ -156,7 +161,7 @@ on_built(struct fn_version *version, const char *error, void *arg)
 		catalog_accept(g->catalog, version);
 		return;
 	}
-	note(g, WIRE_LOG_ERROR, version->name, error);
+	note(g, LOG_LEVEL_ERROR, version->name, error);
 	catalog_reject(g->catalog, version, error);
 }
 
@@ -180,7 +185,7 @@ on_deployed(struct fn_version *now, struct fn_version *before, void *arg)
 		return;
 	(void)snprintf(text, sizeof(text), "version %u serves at %.64s",
 	    now->number, now->manifest.route);
-	note(g, WIRE_LOG_INFO, now->name, text);
+	note(g, LOG_LEVEL_INFO, now->name, text);
 }
 
 static void
@@ -190,8 +195,8 @@ on_removed(struct fn_version *before, void *arg)
 
 	calls_deactivate(g->calls, before);
 	uploads_set(g->uploads, before->name, NULL);
-	starts_forget(g->starts, before->name);
-	note(g, WIRE_LOG_INFO, before->name, "removed");
+	metrics_forget(g->metrics, before->name);
+	note(g, LOG_LEVEL_INFO, before->name, "removed");
 }
 
 /* --- ready ------------------------------------------------------------------------------ */
@@ -273,7 +278,7 @@ on_hello(const struct jail_report *report, unsigned int failed,
 	verdict = wall_judge(report, failed, g->config->allowed, &why);
 	if (why.n > 0) {
 		buf_putc(&why, '\0');
-		note(g, verdict < 0 ? WIRE_LOG_ERROR : WIRE_LOG_WARN, NULL,
+		note(g, verdict < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, NULL,
 		    why.p);
 	}
 	buf_fini(&why);
@@ -290,7 +295,7 @@ on_zygote_gone(void *arg)
 	struct gateway *g = arg;
 
 	if (!g->stopping)
-		note(g, WIRE_LOG_WARN, NULL, "the zygote is gone");
+		note(g, LOG_LEVEL_WARN, NULL, "the zygote is gone");
 }
 
 /* The supervisor passes the control socket of a new zygote. */
@@ -393,18 +398,18 @@ on_hup(int signal, void *arg)
 	if (g->config->config_path != NULL &&
 	    settings_load(&fresh, g->config->config_path, &err) < 0) {
 		(void)err_wrap(&err, "configuration not changed");
-		note(g, WIRE_LOG_ERROR, NULL, err.msg);
+		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
 		settings_fini(&fresh);
 		return;
 	}
 	if (meter_reload(g->meter, fresh.price_card, &err) < 0) {
 		(void)err_wrap(&err, "price card not changed");
-		note(g, WIRE_LOG_ERROR, NULL, err.msg);
+		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
 	}
 	settings_fini(&g->settings);
 	g->settings = fresh;
 	apply_settings(g);
-	note(g, WIRE_LOG_INFO, NULL, "configuration reread");
+	note(g, LOG_LEVEL_INFO, NULL, "configuration reread");
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -432,6 +437,12 @@ on_calls_drained(void *arg)
 	http_server_drain(web_server(g->web), on_answers_sent, g);
 }
 
+/* Ctrl-C reaches every process of the group: the supervisor tells us. */
+static void
+on_interrupt(int signal, void *arg)
+{
+}
+
 static void
 on_term(int signal, void *arg)
 {
@@ -443,22 +454,121 @@ on_term(int signal, void *arg)
 	}
 	g->stopping = true;
 	web_set_ready(g->web, false);
-	note(g, WIRE_LOG_INFO, NULL, "draining");
+	note(g, LOG_LEVEL_INFO, NULL, "draining");
 	uploads_stop(g->uploads);
 	http_server_drain(web_server(g->web), NULL, NULL);
 	calls_drain(g->calls, g->settings.drain_timeout_ms, on_calls_drained,
 	    g);
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- metrics that are kept elsewhere ------------------------------------------------- */
+
+static void
+set(struct gateway *g, enum metric metric, uint64_t value)
+{
+	series_set(metrics_series(g->metrics, metric, NULL), value);
+}
+
+static void
+set_labelled(struct gateway *g, enum metric metric, const char *label,
+    uint64_t value)
+{
+	series_set(metrics_series(g->metrics, metric, &label), value);
+}
+
+static void
+set_pool(struct gateway *g)
+{
+	const struct pool *pool = calls_pool(g->calls);
+	struct pool_stats stats;
+	struct calls_stats calls;
+
+	pool_stats(pool, &stats);
+	calls_stats(g->calls, &calls);
+	set_labelled(g, METRIC_WORKERS, "all", stats.workers);
+	set_labelled(g, METRIC_WORKERS, "ready", stats.ready);
+	set_labelled(g, METRIC_WORKERS, "starting", stats.starting);
+	set_labelled(g, METRIC_WORKERS, "busy", calls.in_flight);
+	set(g, METRIC_QUEUED, calls.queued);
+	set(g, METRIC_IMAGE_BYTES, calls.image_bytes);
+	set(g, METRIC_FORKS, stats.forks);
+	set(g, METRIC_ZYGOTE_RESTARTS,
+	    stats.zygotes > 0 ? stats.zygotes - 1 : 0);
+	set_labelled(g, METRIC_WORKER_DEATHS, "sandbox_violation",
+	    stats.violations);
+	set_labelled(g, METRIC_WORKER_DEATHS, "protocol_error",
+	    stats.breaches);
+}
+
+static void
+set_ledger(struct gateway *g)
+{
+	struct meter_stats meter;
+	struct logbook_stats log;
+
+	meter_stats(g->meter, &meter);
+	logbook_stats(g->logbook, &log);
+	set(g, METRIC_LEDGER_WAITING, meter.waiting);
+	set(g, METRIC_LEDGER_RECOVERED, meter.recovered);
+	set(g, METRIC_LEDGER_MAYBE_LOST, meter.maybe_lost);
+	set(g, METRIC_LEDGER_DROPPED, meter.dropped);
+	set(g, METRIC_LOGS_DROPPED, log.dropped);
+}
+
+static void
+set_fronts(struct gateway *g)
+{
+	struct http_stats http;
+	struct upload_stats uploads;
+
+	http_server_stats(web_server(g->web), &http);
+	uploads_stats(g->uploads, &uploads);
+	set(g, METRIC_CONNECTIONS, http.connections_open);
+	set(g, METRIC_HTTP_REQUESTS, http.requests_total);
+	set_labelled(g, METRIC_UPLOADS, "accepted", uploads.accepted);
+	set_labelled(g, METRIC_UPLOADS, "done", uploads.done);
+	set_labelled(g, METRIC_UPLOADS, "failed", uploads.failed);
+	set_labelled(g, METRIC_UPLOADS, "retried", uploads.retried);
+	set_labelled(g, METRIC_UPLOADS, "refused", uploads.refused);
+}
+
+static void
+count_state(const struct catalog_entry *entry, void *arg)
+{
+	((uint64_t *)arg)[entry->state]++;
+}
 
 static void
 before_metrics(void *arg)
 {
 	struct gateway *g = arg;
+	uint64_t states[3] = {0};
 
-	wall_metrics(g->metrics, &g->report);
-	(void)g;
+	catalog_each(g->catalog, count_state, states);
+	set_labelled(g, METRIC_FUNCTIONS, "reading", states[CATALOG_READING]);
+	set_labelled(g, METRIC_FUNCTIONS, "serving", states[CATALOG_SERVING]);
+	set_labelled(g, METRIC_FUNCTIONS, "broken", states[CATALOG_BROKEN]);
+	for (unsigned int i = 0; i < JAIL_LAYERS; i++)
+		set_labelled(g, METRIC_SANDBOX_LAYER,
+		    jail_layer_name((enum jail_layer)i), g->report.active[i]);
+	set_pool(g);
+	set_ledger(g);
+	set_fronts(g);
+	set_labelled(g, METRIC_BUILD, PERILUNE_VERSION, 1);
+	set(g, METRIC_START_TIME, (uint64_t)g->started_ms / 1000);
+}
+
+/* --- life --------------------------------------------------------------------------------------- */
+
+static int
+make_log(struct gateway *g, struct err *err)
+{
+	g->metrics = metrics_new(0);
+	g->recent = recent_new(RECENT_RECORDS);
+	g->logbook = logbook_open(g->loop, g->config->state_fd, "log",
+	    g->settings.log_file_bytes,
+	    g->config->dev ? LOGBOOK_ALL : LOGBOOK_PLATFORM, err);
+	return g->logbook == NULL ? -1 : 0;
 }
 
 static int
@@ -542,7 +652,6 @@ make_front(struct gateway *g)
 	    .logbook = g->logbook,
 	    .metrics = g->metrics,
 	    .recent = g->recent,
-	    .starts = g->starts,
 	    .web = g->web,
 	    .report = &g->report,
 	    .self_test = &g->self_test,
@@ -593,7 +702,6 @@ unmake(struct gateway *g)
 	meter_free(g->meter);
 	logbook_close(g->logbook);
 	store_close(g->store);
-	starts_free(g->starts);
 	recent_free(g->recent);
 	metrics_free(g->metrics);
 	loop_watch_free(g->supervisor);
@@ -614,7 +722,7 @@ gateway_run(const struct gateway_config *config, int supervisor_fd)
 	g->config = config;
 	g->supervisor_fd = supervisor_fd;
 	g->started_ms = clock_wall_ms();
-	settings_copy(&g->settings, &config->settings);
+	g->settings = config->settings; /* this process's own copy */
 	if (make_state(g, &err) < 0 || make_log(g, &err) < 0 ||
 	    (make_functions(g), watch_signals(g, &err)) < 0) {
 		(void)fprintf(stderr, "perilune: %s\n", err.msg);
