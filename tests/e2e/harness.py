@@ -32,8 +32,6 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = os.environ.get("PERILUNE_BIN", str(ROOT / "build" / "perilune"))
-SANDBOX = os.path.join(os.path.dirname(os.path.realpath(BIN)),
-                       "perilune-sandbox")
 DEADLINE = 20.0  # seconds; for what should take milliseconds
 AS_ROOT = os.geteuid() == 0
 SERVICE_USER = "nobody"  # the default of the setting `user`
