@@ -112,6 +112,16 @@ learn(struct call *call)
 		    (function->start_us * 7 + start_us) / 8;
 }
 
+/* Did the worker end with the call?  Then its next start is a replacement. */
+static bool
+costs_worker(unsigned int outcome)
+{
+	return outcome == RECORD_OUTCOME_TIMEOUT ||
+	    outcome == RECORD_OUTCOME_MEMORY ||
+	    outcome == RECORD_OUTCOME_CRASHED ||
+	    outcome == RECORD_OUTCOME_CANCELLED;
+}
+
 /* Leave the queue or the worker, write the record, tell the caller. */
 static void
 finish(struct call *call, struct call_result *result)
@@ -132,6 +142,10 @@ finish(struct call *call, struct call_result *result)
 		loop_timer_stop(call->worker->timer);
 		function->nbusy--;
 		calls->stats.in_flight--;
+		if (costs_worker(record->outcome)) {
+			function->lost++;
+			call->worker->mourned = true;
+		}
 	}
 	call->state = CALL_OVER;
 	if (call->over_out != NULL)
@@ -347,17 +361,14 @@ on_deadline(void *arg)
 		return;
 	}
 	worker_kill(worker);
-	worker->killed_by_us = false; /* it must be replaced */
 	fail_timeout(call, (struct slice){0});
 }
 
 void
 call_cancel(struct call *call)
 {
-	if (call->state == CALL_RUNNING) {
+	if (call->state == CALL_RUNNING)
 		worker_kill(call->worker);
-		call->worker->killed_by_us = false;
-	}
 	call_fail(call, RECORD_OUTCOME_CANCELLED, RECORD_FAILED_CLIENT, 499,
 	    "client_gone", "the client went away");
 }
@@ -370,7 +381,6 @@ breach(struct call *call, const char *what)
 	(void)snprintf(call->worker->breach, sizeof(call->worker->breach), "%s",
 	    what);
 	worker_kill(call->worker);
-	call->worker->killed_by_us = false;
 }
 
 /* Every header of a handler is checked as one from the network would be. */
@@ -523,10 +533,8 @@ on_failed(struct call *call, struct wire_reader *r)
 		return;
 	}
 	fail_as_said(call, why, message, traceback);
-	if (spent) { /* it is ending itself */
+	if (spent) /* it is ending itself */
 		worker_kill(worker);
-		worker->killed_by_us = false;
-	}
 	release(function, worker);
 }
 

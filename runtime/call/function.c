@@ -463,7 +463,7 @@ function_worker_gone(struct function *function, struct worker *worker)
 	struct fn_version *version = worker->version;
 
 	(void)unlink_idle(function, worker);
-	if (!worker->killed_by_us)
+	if (!worker->killed_by_us && !worker->mourned)
 		function->lost++;
 	free(worker->job);
 	worker->job = NULL;

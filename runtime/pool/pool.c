@@ -397,7 +397,7 @@ on_hello(struct pool *pool, struct wire_reader *r)
 	unsigned int failed;
 	struct slice tests;
 
-	if (jail_report_get(&report, r, &err) < 0)
+	if (jail_report_get(r, &report, &err) < 0)
 		r->bad = true;
 	failed = wire_get_u32(r);
 	tests = wire_get_str(r);

@@ -60,6 +60,7 @@ struct worker {
 	uint64_t requests;
 	uint64_t peak_kb;
 	bool killed_by_us;
+	bool mourned; /* its end is counted as a loss already */
 };
 
 /* How it ended, in words for people and a stable word for records. */

@@ -60,16 +60,27 @@ static struct {
 
 extern char **environ;
 
-/* The strings of argv and of the environment stand in one run of bytes; the
- * environment is not used after this. */
+/* The strings of argv and of the environment stand in one run of bytes. */
 void
 supervisor_prepare_title(int argc, char **argv)
 {
 	char *end = argv[argc - 1] + strlen(argv[argc - 1]);
+	size_t n = 0;
+	char **copy;
 
-	for (char **e = environ; *e != NULL; e++)
-		if (*e == end + 1)
-			end = *e + strlen(*e);
+	while (environ[n] != NULL)
+		n++;
+	copy = calloc(n + 1, sizeof(*copy));
+	if (copy == NULL)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (environ[i] == end + 1)
+			end = environ[i] + strlen(environ[i]);
+		copy[i] = strdup(environ[i]);
+		if (copy[i] == NULL)
+			return;
+	}
+	environ = copy;
 	title.memory = argv[0];
 	title.bytes = (size_t)(end - argv[0]);
 }
@@ -393,7 +404,6 @@ supervisor_run(const struct supervisor_config *config)
 		say("no signalfd");
 		return 1;
 	}
-	supervisor_prepare_title(config->argc, config->argv);
 	supervisor_set_title("perilune: supervisor");
 	while (!s.stopping || s.gateway.pid != 0 || s.zygote.pid != 0)
 		turn(&s);

@@ -33,8 +33,6 @@ struct supervisor_config {
 	const char *sandbox_program;
 	uid_t uid; /* whom gateway and sandbox run as */
 	gid_t gid;
-	char **argv; /* for the process title */
-	int argc;
 	/* The gateway's life, in its own process, root given up; fd: the
 	 * socket to the supervisor.  Returns its exit status. */
 	int (*gateway)(int fd, void *arg);
@@ -44,6 +42,9 @@ struct supervisor_config {
 /* Returns the exit status of the program. */
 int supervisor_run(const struct supervisor_config *config);
 
-/* Show as `title` in ps.  Uses the bytes of argv and environment. */
-void supervisor_set_title(const char *title);
+/*
+ * Show as `text` in ps.  The bytes of argv and of the environment are used for
+ * it; prepare, called first thing in main(), moves the environment elsewhere.
+ */
 void supervisor_prepare_title(int argc, char **argv);
+void supervisor_set_title(const char *text);

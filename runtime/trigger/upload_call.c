@@ -143,6 +143,7 @@ upload_calls_run(const struct upload_run *upload, void *arg)
 	struct upload_calls *owner = arg;
 	struct fn_version *version =
 	    catalog_find(owner->catalog, slice_of(upload->function));
+	struct call *call;
 	struct run *run;
 
 	if (version == NULL) {
@@ -159,7 +160,7 @@ upload_calls_run(const struct upload_run *upload, void *arg)
 	run->files =
 	    files_new(owner->loop, upload->content_fd, upload->output_fd, NULL);
 	reqid_make(run->id, clock_wall_ms());
-	run->call = call_start(owner->calls,
+	call = call_start(owner->calls,
 	    &(struct call_request){.version = version,
 		.source = RECORD_SOURCE_UPLOAD,
 		.request_id = run->id,
@@ -172,6 +173,8 @@ upload_calls_run(const struct upload_run *upload, void *arg)
 		.done = done,
 		.on_file = on_file,
 		.arg = run});
+	if (call != NULL) /* else it is over, and run with it */
+		run->call = call;
 }
 
 struct upload_calls *
