@@ -171,7 +171,7 @@ class Webhook(ExampleCase):
         self.assertEqual(self.send(server, body='"x"').status, 422)
         self.assert_fails(server.get("/webhooks/shop"), "method_not_allowed")
         self.assert_fails(self.send(server, body="x" * 65537),
-                          "body_too_large")
+                          "body_too_long")
 
 
 def png(width, height):
