@@ -30,12 +30,16 @@ pending_new(struct admin *admin, struct http_exchange *x)
 	return pending;
 }
 
-/* The exchange, if its client is still there; the pending is freed. */
+/*
+ * The answer is here.  NULL: the client has left (or the admin is gone, which
+ * looks the same).  The pending is freed.
+ */
 static struct http_exchange *
-pending_end(struct pending *pending)
+pending_end(struct pending *pending, struct admin **admin_out)
 {
 	struct http_exchange *x = pending->x;
 
+	*admin_out = pending->admin;
 	free(pending);
 	if (x != NULL)
 		http_set_context(x, NULL);
@@ -105,9 +109,9 @@ static void
 on_usage(const struct store_usage_row *rows, size_t n, const struct err *err,
     void *arg)
 {
-	struct pending *pending = arg;
-	const struct meter *meter = pending->admin->world.meter;
-	struct http_exchange *x = pending_end(pending);
+	struct admin *admin;
+	struct http_exchange *x = pending_end(arg, &admin);
+	const struct meter *meter;
 	struct store_usage_row total = {.key = "total"};
 	struct buf out = {0};
 
@@ -117,6 +121,7 @@ on_usage(const struct store_usage_row *rows, size_t n, const struct err *err,
 		reply_store_error(x, err);
 		return;
 	}
+	meter = admin->world.meter;
 	buf_putc(&out, '{');
 	admin_put_string(&out, "card", meter_card_name(meter));
 	buf_putc(&out, ',');
@@ -147,6 +152,11 @@ on_usage_flushed(void *arg)
 {
 	struct usage_request *request = arg;
 
+	if (request->pending->x == NULL) {
+		free(request->pending);
+		free(request);
+		return;
+	}
 	request->query.function = request->named ? request->function : NULL;
 	store_usage(request->pending->admin->world.store, &request->query,
 	    on_usage, request->pending);
@@ -233,8 +243,8 @@ on_events(const struct store_event *events, size_t n, const struct err *err,
     void *arg)
 {
 	struct uploads_request *request = arg;
-	struct uploads *uploads = request->pending->admin->world.uploads;
-	struct http_exchange *x = pending_end(request->pending);
+	struct admin *admin;
+	struct http_exchange *x = pending_end(request->pending, &admin);
 	struct buf out = {0};
 	bool first = true;
 
@@ -256,7 +266,7 @@ on_events(const struct store_event *events, size_t n, const struct err *err,
 		put_event(&out, &events[i]);
 	}
 	buf_puts(&out, "],\"refused\":[");
-	uploads_refused_each(uploads, each_refused, &out);
+	uploads_refused_each(admin->world.uploads, each_refused, &out);
 	buf_puts(&out, "]}");
 	admin_reply_json(x, &out);
 	free(request);
@@ -297,17 +307,27 @@ put_line(struct slice line, void *arg)
 	buf_putc(out, '\n');
 }
 
+/* Deferred: whoever found that it must end may be in the middle of it. */
 static void
-follow_end(void *arg)
+follow_free(void *arg)
 {
 	struct follow *follow = arg;
 
-	logbook_unfollow(follow->follower);
 	if (follow->pending.x != NULL) {
 		http_set_context(follow->pending.x, NULL);
 		http_stream_end(follow->pending.x);
 	}
 	free(follow);
+}
+
+static void
+follow_end(struct follow *follow)
+{
+	if (follow->over)
+		return;
+	follow->over = true;
+	logbook_unfollow(follow->follower);
+	loop_defer(follow->pending.admin->world.loop, follow_free, follow);
 }
 
 /* A follower that does not read is let go. */
@@ -320,22 +340,17 @@ on_line(struct slice line, void *arg)
 	if (follow->over || follow->pending.x == NULL)
 		return;
 	(void)http_stream_write(follow->pending.x, line);
-	waiting = http_stream_write(follow->pending.x, SLICE("\n"));
-	if (waiting < FOLLOW_WAITING)
+	if (follow->pending.x == NULL)
 		return;
-	follow->over = true;
-	loop_defer(follow->pending.admin->world.loop, follow_end, follow);
+	waiting = http_stream_write(follow->pending.x, SLICE("\n"));
+	if (waiting >= FOLLOW_WAITING)
+		follow_end(follow);
 }
 
 static void
 on_follow_gone(struct pending *pending)
 {
-	struct follow *follow = (struct follow *)pending;
-
-	if (follow->over)
-		return;
-	follow->over = true;
-	loop_defer(pending->admin->world.loop, follow_end, follow);
+	follow_end((struct follow *)pending);
 }
 
 void
