@@ -15,7 +15,7 @@
 
 #define LEVELS_FIRST 10 /* of a long stack: so many from the top, */
 #define LEVELS_LAST  11 /* and so many from the bottom */
-#define CUT	     " ... (cut)"
+#define CUT	     " ... (cut) ... "
 
 struct text {
 	char *p;
@@ -38,15 +38,23 @@ add(struct text *t, const char *fmt, ...)
 						   t->cap - 1;
 }
 
-/* dst has at least room for the mark. */
+/* A text too long keeps its beginning and its end: an error that came through
+ * many calls has the place in front and the cause behind. */
 static void
 copy_cut(char *dst, size_t dst_bytes, struct slice s)
 {
-	size_t keep = dst_bytes - sizeof(CUT);
+	size_t tail = dst_bytes / 4, head;
+	const char *end = s.p + s.n;
 
 	if (slice_copy(dst, dst_bytes, s))
 		return;
-	memcpy(dst + fnlua_cut(dst, keep), CUT, sizeof(CUT));
+	head = fnlua_cut(dst, dst_bytes - tail - sizeof(CUT));
+	while (tail > 0 && (end[-(ptrdiff_t)tail] & 0xc0) == 0x80)
+		tail--; /* begin with a whole character */
+	memcpy(dst + head, CUT, sizeof(CUT) - 1);
+	head += sizeof(CUT) - 1;
+	memcpy(dst + head, end - tail, tail);
+	dst[head + tail] = '\0';
 }
 
 void

@@ -190,7 +190,7 @@ static const struct {
 } bad_base64[] = {
     {"Zg", "base64: wrong length or padding at byte 2"},
     {"Zg=", "wrong length or padding"},
-    {"Z===", "wrong length or padding"},
+    {"Z===", "invalid character at byte 2"},
     {"Zm9vA", "wrong length or padding"},
     {"Zm 9", "invalid character at byte 3"},
     {"Zg==Zg==", "invalid character at byte 3"},
