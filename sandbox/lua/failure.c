@@ -34,8 +34,8 @@ add(struct text *t, const char *fmt, ...)
 	n = vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
 	va_end(ap);
 	if (n > 0)
-		t->n = t->n + (size_t)n < t->cap ? t->n + (size_t)n :
-						   t->cap - 1;
+		t->n =
+		    t->n + (size_t)n < t->cap ? t->n + (size_t)n : t->cap - 1;
 }
 
 /* A text too long keeps its beginning and its end: an error that came through

@@ -24,7 +24,8 @@
 /* How Lua reaches the gateway.  Borrowed slices are valid until the next call.
  * A false return is an error whose text is in *reason_out. */
 struct fnlua_host {
-	void (*log)(enum wire_log level, struct slice text, struct slice fields);
+	void (
+	    *log)(enum wire_log level, struct slice text, struct slice fields);
 	void (*time)(int64_t *wall_ms_out, uint64_t *mono_us_out);
 	bool (*file_read)(uint64_t offset, uint32_t bytes,
 	    struct slice *data_out, struct slice *reason_out);
@@ -46,7 +47,7 @@ struct fnlua_event {
 	uint64_t mono_us;
 	uint64_t deadline_us; /* on the clock of mono_us */
 	bool cold;
-	struct slice start;	 /* "image" */
+	struct slice start; /* "image" */
 	struct slice request_id;
 	enum wire_event kind;
 	struct wire_reader fields; /* of the event, see PROTOCOL.md */

@@ -36,8 +36,9 @@ invoke(lua_State *L)
 static void
 describe_status(lua_State *L, int status, struct fnlua_failure *failure)
 {
-	const char *text = lua_type(L, -1) == LUA_TSTRING ?
-	    lua_tostring(L, -1) : "error in error handling";
+	const char *text = lua_type(L, -1) == LUA_TSTRING
+	    ? lua_tostring(L, -1)
+	    : "error in error handling";
 
 	fnlua_fail(failure,
 	    status == LUA_ERRMEM ? WIRE_FAIL_MEMORY : WIRE_FAIL_ERROR, "%s",

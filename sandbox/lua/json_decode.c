@@ -404,7 +404,9 @@ decode(struct decoder *d)
 void
 fnlua_json_decode(lua_State *L, struct slice document)
 {
-	struct decoder d = {.L = L, .begin = document.p, .p = document.p,
+	struct decoder d = {.L = L,
+	    .begin = document.p,
+	    .p = document.p,
 	    .end = document.p + document.n};
 
 	luaL_checkstack(L, JSON_DEPTH_MAX * 3 + LUA_MINSTACK, "json");

@@ -257,8 +257,10 @@ count_elements(struct encoder *e, lua_Integer *n_out)
 		count++;
 	}
 	if (max != count)
-		return fail(e, "an array with holes, or integers as keys (use "
-			       "json.null, or strings as keys)", "");
+		return fail(e,
+		    "an array with holes, or integers as keys (use "
+		    "json.null, or strings as keys)",
+		    "");
 	*n_out = count;
 	return true;
 }
@@ -307,8 +309,10 @@ encode_object(struct encoder *e, int depth)
 		const char *key;
 
 		if (lua_type(L, -2) != LUA_TSTRING)
-			return fail(e, "an object key that is not a string "
-				       "but a ", luaL_typename(L, -2));
+			return fail(e,
+			    "an object key that is not a string "
+			    "but a ",
+			    luaL_typename(L, -2));
 		key = lua_tolstring(L, -2, &n);
 		put_char(e->out, before);
 		before = ',';
@@ -411,8 +415,7 @@ describe(struct encoder *e)
 bool
 fnlua_json_encode(lua_State *L, int index, struct json_out *out)
 {
-	struct encoder e = {.L = L, .out = out,
-	    .path_at = sizeof(e.path)};
+	struct encoder e = {.L = L, .out = out, .path_at = sizeof(e.path)};
 	int top = lua_gettop(L);
 	bool ok;
 

@@ -203,7 +203,8 @@ base_collectgarbage(lua_State *L)
 
 	switch (luaL_checkoption(L, 1, "collect", options)) {
 	case 2:
-		lua_pushnumber(L, (lua_Number)lua_gc(L, LUA_GCCOUNT) +
+		lua_pushnumber(L,
+		    (lua_Number)lua_gc(L, LUA_GCCOUNT) +
 			(lua_Number)lua_gc(L, LUA_GCCOUNTB) / 1024);
 		return 1;
 	default:

@@ -162,8 +162,10 @@ close_thread(lua_State *L, lua_State *co)
 	int status;
 
 	if (fnlua_call.close_depth >= CLOSE_DEPTH_MAX)
-		return luaL_error(L, "C stack overflow (more than %d nested "
-			"closes of coroutines)", CLOSE_DEPTH_MAX);
+		return luaL_error(L,
+		    "C stack overflow (more than %d nested "
+		    "closes of coroutines)",
+		    CLOSE_DEPTH_MAX);
 	fnlua_call.close_depth++;
 	enter(&frame, L, co);
 #if LUA_VERSION_RELEASE_NUM >= 50406

@@ -58,8 +58,8 @@ files_read(lua_State *L)
 	luaL_argcheck(L, left >= 0, 2, "must not be negative");
 	luaL_buffinit(L, &b);
 	while (left > 0) {
-		struct slice data = read_piece(L, "read", (uint64_t)offset,
-		    (uint64_t)left);
+		struct slice data =
+		    read_piece(L, "read", (uint64_t)offset, (uint64_t)left);
 
 		if (data.n == 0)
 			break;
@@ -204,8 +204,8 @@ append(lua_State *L, const char *who, struct slice name)
 
 	check_available(L, who);
 	do {
-		size_t piece = n - at < FILE_PIECE_MAX ? n - at :
-							 FILE_PIECE_MAX;
+		size_t piece =
+		    n - at < FILE_PIECE_MAX ? n - at : FILE_PIECE_MAX;
 
 		if (!fnlua_host->file_write(name, slice_from(p + at, piece),
 			&reason))

@@ -11,7 +11,9 @@ static char scratch[16384]; /* most documents fit: no growing */
 static int
 json_encode(lua_State *L)
 {
-	struct json_out out = {.p = scratch, .cap = sizeof(scratch), .L = L,
+	struct json_out out = {.p = scratch,
+	    .cap = sizeof(scratch),
+	    .L = L,
 	    .grow = true};
 
 	luaL_checkany(L, 1);

@@ -80,8 +80,8 @@ encode_fields(lua_State *L, int index)
 	luaL_checktype(L, index, LUA_TTABLE);
 	if (!fnlua_json_encode(L, index, &out)) {
 		(void)snprintf(what, sizeof(what), "%s",
-		    out.full ? "json: fields larger than 8192 bytes" :
-			       out.error);
+		    out.full ? "json: fields larger than 8192 bytes"
+			     : out.error);
 		return fields_error(what);
 	}
 	if (out.p[0] != '{')

@@ -52,8 +52,7 @@ table_move(lua_State *L)
 	lua_Integer from = luaL_checkinteger(L, 2);
 	lua_Integer to = luaL_checkinteger(L, 3);
 
-	if (to >= from &&
-	    (lua_Unsigned)to - (lua_Unsigned)from >= ELEMENTS_MAX)
+	if (to >= from && (lua_Unsigned)to - (lua_Unsigned)from >= ELEMENTS_MAX)
 		return luaL_error(L, "more than %d elements", ELEMENTS_MAX);
 	return fnlua_stock(L);
 }

@@ -52,7 +52,8 @@ date_of(struct date *d, int64_t seconds)
 	int64_t era = floor_div(shifted, ERA_DAYS);
 	int64_t of_era = shifted - era * ERA_DAYS;
 	int64_t y = (of_era - of_era / 1460 + of_era / 36524 -
-			of_era / (ERA_DAYS - 1)) / 365;
+			of_era / (ERA_DAYS - 1)) /
+	    365;
 	int64_t of_year = of_era - (365 * y + y / 4 - y / 100);
 	int64_t m = (5 * of_year + 2) / 153;
 
@@ -205,8 +206,7 @@ number_of(const struct date *d, char c, int64_t *value_out, int *width_out)
 	}
 }
 
-static void
-add_format(lua_State *L, luaL_Buffer *b, const struct date *d,
+static void add_format(lua_State *L, luaL_Buffer *b, const struct date *d,
     const char *p, size_t n);
 
 static void
@@ -236,8 +236,8 @@ add_conversion(lua_State *L, luaL_Buffer *b, const struct date *d, char c)
 }
 
 static void
-add_format(lua_State *L, luaL_Buffer *b, const struct date *d,
-    const char *p, size_t n)
+add_format(lua_State *L, luaL_Buffer *b, const struct date *d, const char *p,
+    size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (p[i] != '%')
@@ -325,7 +325,7 @@ get_field(lua_State *L, const char *name, int64_t absent)
 static int
 os_time(lua_State *L)
 {
-	int64_t days, seconds;
+	int64_t year, month, day, seconds;
 	struct date d;
 
 	if (lua_isnoneornil(L, 1)) {
@@ -334,10 +334,13 @@ os_time(lua_State *L)
 	}
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 1);
-	days = days_of(get_field(L, "year", -1), get_field(L, "month", -1),
-	    get_field(L, "day", -1));
-	seconds = days * DAY + get_field(L, "hour", 12) * 3600 +
-	    get_field(L, "min", 0) * 60 + get_field(L, "sec", 0);
+	year = get_field(L, "year", -1);
+	month = get_field(L, "month", -1);
+	day = get_field(L, "day", -1);
+	seconds = days_of(year, month, day) * DAY;
+	seconds += get_field(L, "hour", 12) * 3600;
+	seconds += get_field(L, "min", 0) * 60;
+	seconds += get_field(L, "sec", 0);
 	date_of(&d, seconds);
 	set_date(L, &d); /* normalised, as stock does */
 	lua_pushinteger(L, seconds);

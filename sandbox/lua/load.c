@@ -61,8 +61,8 @@ push_entry_name(lua_State *L, bool folder)
 static bool
 compile(lua_State *L, struct slice source)
 {
-	int status = luaL_loadbufferx(L, source.p, source.n,
-	    lua_tostring(L, -1), "t");
+	int status =
+	    luaL_loadbufferx(L, source.p, source.n, lua_tostring(L, -1), "t");
 
 	lua_remove(L, -2);
 	return status == LUA_OK;
@@ -118,8 +118,10 @@ no_such_module(lua_State *L, const char *name)
 	(void)lua_rawgeti(L, LUA_REGISTRYINDEX, SLOT_MODULES);
 	n = (lua_Integer)lua_rawlen(L, -1);
 	if (n == 0)
-		return luaL_error(L, "require: there is no module '%s': this "
-			"function is one file and uses nothing of _lib", name);
+		return luaL_error(L,
+		    "require: there is no module '%s': this "
+		    "function is one file and uses nothing of _lib",
+		    name);
 	luaL_buffinit(L, &b);
 	for (lua_Integer i = 1; i <= n && i <= LIST_MAX; i++) {
 		if (i > 1)
@@ -190,8 +192,10 @@ base_require(lua_State *L)
 	(void)lua_rawget(L, -2);
 	if (lua_islightuserdata(L, -1) &&
 	    lua_touserdata(L, -1) == (const void *)&loading_mark)
-		return luaL_error(L, "require: module '%s' is still loading: "
-			"modules that require each other in a circle", name);
+		return luaL_error(L,
+		    "require: module '%s' is still loading: "
+		    "modules that require each other in a circle",
+		    name);
 	if (!lua_isnil(L, -1))
 		return 1;
 	(void)lua_rawgeti(L, LUA_REGISTRYINDEX, SLOT_SOURCES);
@@ -278,10 +282,10 @@ check_handler(lua_State *L)
 		lua_pushfstring(L,
 		    "the file must return its handler: "
 		    "return function(event, ctx) ... end; it returned %s",
-		    lua_isnil(L, -1) ? "nothing" :
-		    lua_istable(L, -1) ?
-				       "a table without a function `handler`" :
-				       luaL_typename(L, -1));
+		    lua_isnil(L, -1) ? "nothing"
+			: lua_istable(L, -1)
+			? "a table without a function `handler`"
+			: luaL_typename(L, -1));
 		fnlua_call.compile_error = lua_topointer(L, -1);
 		lua_error(L);
 	}

@@ -24,12 +24,12 @@
 #define ELEMENTS_MAX	(1 << 26)  /* elements one table.* call may touch */
 #define SOURCE_MAX	(1 << 20)  /* bytes of a chunk given to load() */
 #define COROUTINES_MAX	1000	   /* unfinished ones made by one request */
-#define CLOSE_DEPTH_MAX 100	   /* coroutine.close inside __close inside .. */
-#define STACK_SLOTS	1000	   /* of the main thread, from the start */
-#define CO_STACK_SLOTS	200	   /* of a coroutine, from the start */
+#define CLOSE_DEPTH_MAX 100  /* coroutine.close inside __close inside .. */
+#define STACK_SLOTS	1000 /* of the main thread, from the start */
+#define CO_STACK_SLOTS	200  /* of a coroutine, from the start */
 #define JSON_DEPTH_MAX	64
-#define LOG_FIELDS_MAX	8192  /* bytes of a log line's fields, as JSON */
-#define LOG_TEXT_MAX	24000 /* bytes of its text; both fit WIRE_LOG */
+#define LOG_FIELDS_MAX	8192	  /* bytes of a log line's fields, as JSON */
+#define LOG_TEXT_MAX	24000	  /* bytes of its text; both fit WIRE_LOG */
 #define FILE_PIECE_MAX	(1 << 20) /* bytes per FILE_READ, FILE_WRITE */
 #define FILE_NAME_MAX	255
 #define HEADERS_MAX	128 /* of a response */
@@ -150,8 +150,8 @@ struct json_out {
 	char *p;
 	size_t n, cap;
 	bool full;
-	bool grow;   /* may move to memory of L's allocator */
-	bool owned;  /* has moved: json_out_fini frees */
+	bool grow;  /* may move to memory of L's allocator */
+	bool owned; /* has moved: json_out_fini frees */
 	lua_State *L;
 	char error[160];
 };

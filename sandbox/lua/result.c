@@ -65,8 +65,9 @@ check_name(lua_State *L, struct slice name)
 		if (!token_byte((unsigned char)name.p[i]))
 			name.n = 0;
 	if (name.n == 0)
-		luaL_error(L, "headers: a name must be letters, digits and "
-			      "-_.!#$%%&'*+^`|~, with no space");
+		luaL_error(L,
+		    "headers: a name must be letters, digits and "
+		    "-_.!#$%%&'*+^`|~, with no space");
 }
 
 static void
@@ -78,7 +79,8 @@ put_header(struct result *r, struct slice name, struct slice value)
 		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			luaL_error(r->L,
 			    "headers: the value of a field has a control "
-			    "byte at %d (a line break?)", (int)i + 1);
+			    "byte at %d (a line break?)",
+			    (int)i + 1);
 	}
 	if (++r->headers > HEADERS_MAX)
 		luaL_error(r->L, "headers: more than %d fields", HEADERS_MAX);
@@ -112,8 +114,9 @@ put_header_value(struct result *r, struct slice name)
 		lua_pop(L, 1);
 		break;
 	default:
-		luaL_error(L, "headers: a value must be a string, number or "
-			"boolean, or an array of them, not %s (a %s)",
+		luaL_error(L,
+		    "headers: a value must be a string, number or "
+		    "boolean, or an array of them, not %s (a %s)",
 		    lua_tostring(L, -2), luaL_typename(L, -1));
 	}
 }
@@ -209,9 +212,10 @@ check_status(lua_State *L)
 	lua_Integer status = lua_tointegerx(L, -1, &exact);
 
 	if (lua_type(L, -1) != LUA_TNUMBER || !exact)
-		luaL_error(L, "status must be an integer from 200 to 599, not "
-			"a %s; to send this table as JSON, return "
-			"{ status = 200, body = that table }",
+		luaL_error(L,
+		    "status must be an integer from 200 to 599, not "
+		    "a %s; to send this table as JSON, return "
+		    "{ status = 200, body = that table }",
 		    luaL_typename(L, -1));
 	if (status < 200 || status > 599)
 		luaL_error(L, "status must be from 200 to 599, not %I",
@@ -242,8 +246,10 @@ put_response(struct result *r)
 		put_type(r, SLICE("text/plain; charset=utf-8"));
 		break;
 	default:
-		luaL_error(L, "body must be a string, or a table to send as "
-			"JSON, not a %s", luaL_typename(L, -1));
+		luaL_error(L,
+		    "body must be a string, or a table to send as "
+		    "JSON, not a %s",
+		    luaL_typename(L, -1));
 	}
 	put_body(r, body);
 }
@@ -286,8 +292,9 @@ fnlua_put_result(lua_State *L, struct wire_writer *out)
 		put_json(&r, 1);
 		break;
 	default:
-		luaL_error(L, "a handler may return a string, a table, a "
-			"number, a boolean or nothing, not a %s",
+		luaL_error(L,
+		    "a handler may return a string, a table, a "
+		    "number, a boolean or nothing, not a %s",
 		    luaL_typename(L, 1));
 	}
 }

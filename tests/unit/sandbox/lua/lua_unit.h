@@ -124,8 +124,8 @@ unit_file_commit(struct slice name, struct slice *reason_out)
 	return true;
 }
 
-static const struct fnlua_host unit_host = {unit_log, unit_time,
-    unit_file_read, unit_file_write, unit_file_commit};
+static const struct fnlua_host unit_host = {unit_log, unit_time, unit_file_read,
+    unit_file_write, unit_file_commit};
 
 static inline void
 unit_close(void)
@@ -246,9 +246,9 @@ unit_invoke(enum wire_event kind)
 	    .kind = kind,
 	    .fields = {(const uint8_t *)unit.request.p, unit.request.n, false},
 	};
-	struct wire_writer w = {
-	    (uint8_t *)buf_room(&unit.result, unit.result_cap), 0,
-	    unit.result_cap, false};
+	struct wire_writer w = {(uint8_t *)buf_room(&unit.result,
+				    unit.result_cap),
+	    0, unit.result_cap, false};
 	int rc = fnlua_invoke(unit.L, &event, &w, &unit.failure);
 
 	ck_assert_int_eq(lua_gettop(unit.L), 0);

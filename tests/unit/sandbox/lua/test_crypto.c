@@ -60,8 +60,8 @@ END_TEST
 /* RFC 8439, 2.4.2: the stream is what encrypts zeros. */
 START_TEST(chacha_gives_the_known_stream)
 {
-	static const uint8_t nonce[CHACHA_NONCE_BYTES] = {
-	    0, 0, 0, 9, 0, 0, 0, 0x4a, 0, 0, 0, 0};
+	static const uint8_t nonce[CHACHA_NONCE_BYTES] = {0, 0, 0, 9, 0, 0, 0,
+	    0x4a, 0, 0, 0, 0};
 	static const uint8_t expected[] = {0x10, 0xf1, 0xe7, 0xe4, 0xd1, 0x3b,
 	    0x59, 0x15, 0x50, 0x0f, 0xdd, 0x1f, 0xa3, 0x20, 0x71, 0xc4, 0xc7,
 	    0xd1, 0xf4, 0xc7, 0x33, 0xc0, 0x68, 0x03, 0x04, 0x22, 0xaa, 0x9a,
@@ -148,10 +148,9 @@ END_TEST
 
 START_TEST(an_explicit_seed_holds_for_the_rest_of_the_request)
 {
-	ck_assert_int_eq(
-	    unit_load("math.randomseed(42) return function(e) "
-		      "if e.seed then math.randomseed(e.seed) end "
-		      "return tostring(math.random(1 << 40)) end"),
+	ck_assert_int_eq(unit_load("math.randomseed(42) return function(e) "
+				   "if e.seed then math.randomseed(e.seed) end "
+				   "return tostring(math.random(1 << 40)) end"),
 	    0);
 	ck_assert_int_eq(unit_json("{\"seed\":42}"), 0);
 	char *seeded = slice_dup(slice_of(unit.text));

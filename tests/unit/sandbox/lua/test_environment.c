@@ -103,12 +103,12 @@ END_TEST
 
 START_TEST(our_own_code_uses_no_global_of_lua)
 {
-	ck_assert_int_eq(
-	    unit_load("local rawset, G = rawset, _G "
-		      "setmetatable(G, {__index = error, __newindex = error}) "
-		      "for k in pairs(G) do if k ~= '_G' then "
-		      "rawset(G, k, nil) end end "
-		      "return function(e) return {a = e.x} end"),
+	ck_assert_int_eq(unit_load("local rawset, G = rawset, _G "
+				   "setmetatable(G, {__index = error, "
+				   "__newindex = error}) "
+				   "for k in pairs(G) do if k ~= '_G' then "
+				   "rawset(G, k, nil) end end "
+				   "return function(e) return {a = e.x} end"),
 	    0);
 	ck_assert_int_eq(unit_json("{\"x\": [1]}"), 0);
 	ck_assert_str_eq(unit.text, "{\"a\":[1]}");
@@ -191,8 +191,8 @@ START_TEST(a_long_line_is_cut_and_says_so)
 		"print(table.unpack({}, 1, 9000)) return 'ok'",
 	    "ok");
 	ck_assert_uint_lt(unit.log.n, 3 * 24100);
-	ck_assert(memmem(unit.log.p, unit.log.n, "\xc3\xa9 ... (cut)\n", 13) !=
-	    NULL);
+	ck_assert(
+	    memmem(unit.log.p, unit.log.n, "\xc3\xa9 ... (cut)\n", 13) != NULL);
 	ck_assert(memmem(unit.log.p, unit.log.n, "x ... (cut)\n", 12) != NULL);
 }
 END_TEST

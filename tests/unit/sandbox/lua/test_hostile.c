@@ -39,8 +39,9 @@ START_TEST(bounded_calls_still_work)
 	ck_eval("return table.concat(setmetatable({}, {__index = function(_, i)"
 		" return i end, __len = function() return 3 end}))",
 	    "123");
-	ck_error("table.concat({1, {}, 3})", "invalid value (at index 2) in "
-					     "table for 'concat'");
+	ck_error("table.concat({1, {}, 3})",
+	    "invalid value (at index 2) in "
+	    "table for 'concat'");
 	ck_error("table.concat(5)", "table expected");
 	ck_eval("return table.concat({'a'}, ',', math.maxinteger, "
 		"math.maxinteger - 1)",
@@ -147,8 +148,7 @@ START_TEST(deep_source_is_a_compile_error)
 	char code[512];
 
 	(void)snprintf(code, sizeof(code),
-	    "local f, e = load(%s, '=x') return tostring(e)",
-	    sources[_i].make);
+	    "local f, e = load(%s, '=x') return tostring(e)", sources[_i].make);
 	ck_assert_msg(strstr(eval(code), sources[_i].said) != NULL, "%s",
 	    unit.text);
 }
@@ -183,8 +183,9 @@ START_TEST(whatever_is_thrown_the_message_is_a_text)
 {
 	ck_eval(thrown[_i].code, thrown[_i].message);
 	ck_assert_int_eq(unit.failure.why, WIRE_FAIL_ERROR);
-	ck_assert_int_eq(
-	    strncmp(unit.failure.traceback, "stack traceback:", 16), 0);
+	ck_assert_int_eq(strncmp(unit.failure.traceback,
+			     "stack traceback:", 16),
+	    0);
 }
 END_TEST
 
@@ -229,8 +230,9 @@ START_TEST(yielding_out_of_the_handler_is_an_error)
 	ck_error("coroutine.close((coroutine.running()))",
 	    "cannot close a running coroutine");
 	ck_assert_int_eq(unit_load("coroutine.yield() return print"), -1);
-	ck_assert_ptr_nonnull(strstr(unit.failure.message, "outside a "
-							   "coroutine"));
+	ck_assert_ptr_nonnull(strstr(unit.failure.message,
+	    "outside a "
+	    "coroutine"));
 }
 END_TEST
 
@@ -310,8 +312,8 @@ main(void)
 	tcase_add_test(tcase, bounded_calls_still_work);
 	tcase_add_test(tcase, tables_that_lie_about_their_size_are_refused);
 	tcase_add_test(tcase, sorting_many_equal_elements_needs_no_clock);
-	tcase_add_loop_test(tcase, endless_recursion_is_an_error_and_no_more,
-	    0, sizeof(recursions) / sizeof(recursions[0]));
+	tcase_add_loop_test(tcase, endless_recursion_is_an_error_and_no_more, 0,
+	    sizeof(recursions) / sizeof(recursions[0]));
 	tcase_add_loop_test(tcase, deep_source_is_a_compile_error, 0, 7);
 	tcase_add_loop_test(tcase, whatever_is_thrown_the_message_is_a_text, 0,
 	    sizeof(thrown) / sizeof(thrown[0]));

@@ -48,8 +48,9 @@ START_TEST(an_event_is_nothing_more_than_documented)
 		"t[#t+1] = k end table.sort(t) return table.concat(t, ' ') "
 		".. next(e.query == e.params and {1} or {0}) end");
 	ck_assert_int_eq(unit_http(&http), 0);
-	ck_assert_str_eq(unit.text, "body headers id method params path query "
-				    "raw_query remote_addr time type1");
+	ck_assert_str_eq(unit.text,
+	    "body headers id method params path query "
+	    "raw_query remote_addr time type1");
 }
 END_TEST
 
@@ -157,28 +158,32 @@ END_TEST
 static const struct {
 	const char *code, *said;
 } bad_results[] = {
-    {"return print", "a handler may return a string, a table, a number, a "
-		     "boolean or nothing, not a function"},
+    {"return print",
+	"a handler may return a string, a table, a number, a "
+	"boolean or nothing, not a function"},
     {"return coroutine.create(print)", "not a thread"},
-    {"local t = {} t.t = t return t", "json: cannot encode a table nested "
-				      "deeper than 64 (or in itself)"},
+    {"local t = {} t.t = t return t",
+	"json: cannot encode a table nested "
+	"deeper than 64 (or in itself)"},
     {"return {x = 0/0}", "json: cannot encode NaN at .x"},
     {"return {1, a = 2}", "json: cannot encode keys of more than one kind"},
     {"return {a = print}", "json: cannot encode a function at .a"},
-    {"return {status = 'ok'}", "status must be an integer from 200 to 599, "
-			       "not a string; to send this table as JSON"},
+    {"return {status = 'ok'}",
+	"status must be an integer from 200 to 599, "
+	"not a string; to send this table as JSON"},
     {"return {status = '200 OK\\r\\n'}", "status must be an integer"},
     {"return {status = 200.5}", "status must be an integer"},
     {"return {status = 99}", "status must be from 200 to 599, not 99"},
     {"return {status = 1000}", "not 1000"},
     {"return {status = 200, body = print}", "body must be a string"},
     {"return {status = 200, body = {x = print}}", "at .x"},
-    {"return {status = 200, headers = 'x'}", "headers must be a table, not a "
-					     "string"},
-    {"return {status = 200, headers = {'x'}}", "a name must be a string, not "
-					       "a number"},
-    {"return {status = 200, headers = {a = print}}",
-	"not a (a function)"},
+    {"return {status = 200, headers = 'x'}",
+	"headers must be a table, not a "
+	"string"},
+    {"return {status = 200, headers = {'x'}}",
+	"a name must be a string, not "
+	"a number"},
+    {"return {status = 200, headers = {a = print}}", "not a (a function)"},
     {"return {status = 200, headers = {a = {{}}}}", "not a (a table)"},
     {"return {status = 200, headers = {a = 'x\\r\\nSet-Cookie: a'}}",
 	"has a control byte at 2"},
@@ -286,8 +291,8 @@ START_TEST(a_handler_error_has_a_traceback)
 	ck_assert_int_eq(unit_json("{}"), -1);
 	ck_assert_int_eq(unit.failure.why, WIRE_FAIL_ERROR);
 	ck_assert_str_eq(unit.text, "hello.lua:2: boom");
-	ck_assert_ptr_nonnull(strstr(unit.failure.traceback,
-	    "\t...\t(skipping "));
+	ck_assert_ptr_nonnull(
+	    strstr(unit.failure.traceback, "\t...\t(skipping "));
 	ck_assert_ptr_nonnull(
 	    strstr(unit.failure.traceback, "\n\thello.lua:5: in function <"));
 	ck_assert_ptr_null(strstr(unit.failure.traceback, "[C]: in ?"));
@@ -355,14 +360,15 @@ START_TEST(require_reaches_the_bundle_only)
 
 	ck_assert_int_eq(unit_load_as(WIRE_HEAP_FRESH, modules), 0);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		(void)snprintf(document, sizeof(document),
-		    "{\"name\":\"%s\"}", names[i]);
+		(void)snprintf(document, sizeof(document), "{\"name\":\"%s\"}",
+		    names[i]);
 		ck_assert_int_eq(unit_json(document), -1);
-		ck_assert_ptr_nonnull(strstr(unit.text,
-		    "'; there are: util, other"));
+		ck_assert_ptr_nonnull(
+		    strstr(unit.text, "'; there are: util, other"));
 	}
-	ck_error("require 'x'", "there is no module 'x': this function is one "
-				"file");
+	ck_error("require 'x'",
+	    "there is no module 'x': this function is one "
+	    "file");
 	ck_error("require(('x'):rep(300))", "name longer than 256 bytes");
 	ck_error("require {}", "string expected");
 }
@@ -404,8 +410,8 @@ START_TEST(a_malformed_build_is_a_failure)
 	struct wire_reader r = {lying, sizeof(lying), false};
 
 	unit.L = fnlua_new(unit_alloc, NULL, &unit_host, unit.seed);
-	ck_assert_int_eq(
-	    fnlua_load(unit.L, &function, &r, unit.seed, 0, 0, &unit.failure),
+	ck_assert_int_eq(fnlua_load(unit.L, &function, &r, unit.seed, 0, 0,
+			     &unit.failure),
 	    -1);
 	ck_assert_str_eq(unit.failure.message, "malformed BUILD");
 }

@@ -27,7 +27,8 @@ static const struct {
     {"''", "\"\""},
     {"'a\\0b\\n\\r\\t\\b\\f\\1\\127\"\\\\/'",
 	"\"a\\u0000b\\n\\r\\t\\b\\f\\u0001\\u007f\\\"\\\\/\""},
-    {"'h\\u{e9}\\u{20ac}\\u{1f600}'", "\"h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
+    {"'h\\u{e9}\\u{20ac}\\u{1f600}'",
+	"\"h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
     {"'\\xff\\xc0\\x80x\\xe2\\x82'",
 	"\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd\""},
     {"'\\xed\\xa0\\x80'", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
@@ -64,8 +65,9 @@ static const struct {
     {"{[1.5] = 1}", "keys of more than one kind: 1.. and a number"},
     {"{[0] = 1}", "an integer key below 1"},
     {"{1, nil, 3}", "an array with holes"},
-    {"{a = {[1000000] = 1}}", "an array with holes, or integers as keys (use "
-			      "json.null, or strings as keys) at .a"},
+    {"{a = {[1000000] = 1}}",
+	"an array with holes, or integers as keys (use "
+	"json.null, or strings as keys) at .a"},
 };
 
 START_TEST(what_json_cannot_say_is_an_error_with_its_path)
@@ -231,8 +233,8 @@ main(void)
 	tcase_add_test(tcase, large_documents_pass);
 	tcase_add_loop_test(tcase, text_becomes_values, 0,
 	    sizeof(decodes) / sizeof(decodes[0]));
-	tcase_add_loop_test(tcase, bad_text_is_an_error_with_line_and_column,
-	    0, sizeof(errors) / sizeof(errors[0]));
+	tcase_add_loop_test(tcase, bad_text_is_an_error_with_line_and_column, 0,
+	    sizeof(errors) / sizeof(errors[0]));
 	tcase_add_test(tcase, long_numbers_are_numbers);
 	tcase_add_test(tcase, an_array_keeps_its_mark);
 	tcase_add_test(tcase, floats_come_back_the_same);
