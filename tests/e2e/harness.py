@@ -300,6 +300,7 @@ class Server:
         self.args, self.user, self.config = list(args), user, config
         self.env = dict(os.environ, **(env or {}))
         self.process, self.port, self.starts = None, None, 0
+        self.last_log = None
         self.seen = {}
         if functions:
             self.functions.mkdir()
@@ -350,7 +351,10 @@ class Server:
             self.stdout.read_text(), re.M)
 
     def log(self):
-        return self.stderr.read_text(errors="replace")
+        """What it said on stderr, also after remove()."""
+        if self.last_log is None and self.starts > 0:
+            return self.stderr.read_text(errors="replace")
+        return self.last_log or ""
 
     def remember(self):
         """Note the whole tree, so that stop() leaves nothing of it."""
@@ -392,6 +396,7 @@ class Server:
 
     def remove(self):
         self.stop()
+        self.last_log = self.log()
         shutil.rmtree(self.root, ignore_errors=True)
 
     # Processes.
@@ -727,15 +732,20 @@ class TapResult(unittest.TestResult):
     def _ok(self, test, more=""):
         self._say(f"ok {self.testsRun} - {self._name(test)}{more}")
 
-    def _not_ok(self, test, error):
+    def _not_ok(self, test):
+        if not test.said:
+            self._say(f"not ok {self.testsRun} - {self._name(test)}")
         test.said = True
-        self._say(f"not ok {self.testsRun} - {self._name(test)}")
-        text = "".join(traceback.format_exception(*error))
+
+    def _because(self, error, what=""):
+        for line in "".join(traceback.format_exception(*error)).splitlines():
+            self._say(f"# {what}{line}")
+
+    def _logs(self, test):
         for server in getattr(test, "servers", []):
-            with contextlib.suppress(OSError, AttributeError):
-                text += f"\n--- log of {server.root}\n{server.log()[-20000:]}"
-        for line in text.splitlines():
-            self._say("# " + line)
+            self._say(f"# --- log of {server.root}")
+            for line in server.log()[-20000:].splitlines():
+                self._say("# " + line)
 
     def addSuccess(self, test):
         super().addSuccess(test)
@@ -743,11 +753,14 @@ class TapResult(unittest.TestResult):
 
     def addFailure(self, test, error):
         super().addFailure(test, error)
-        self._not_ok(test, error)
+        self._not_ok(test)
+        self._because(error)
 
     def addError(self, test, error):
         super().addError(test, error)
-        self._not_ok(test, error)
+        if isinstance(test, TestCase):
+            self._not_ok(test)
+        self._because(error)
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
@@ -756,15 +769,13 @@ class TapResult(unittest.TestResult):
     def addSubTest(self, test, subtest, error):
         super().addSubTest(test, subtest, error)
         if error is not None:
-            for line in "".join(traceback.format_exception(*error)) \
-                    .splitlines():
-                self._say(f"# [{subtest.id()}] {line}")
-            test.subtest_failed = True
+            self._not_ok(test)
+            self._because(error, subtest._subDescription() + " ")
 
     def stopTest(self, test):
         super().stopTest(test)
-        if getattr(test, "subtest_failed", False) and not test.said:
-            self._say(f"not ok {self.testsRun} - {self._name(test)}")
+        if test.said:
+            self._logs(test)
 
 
 def main():

@@ -64,6 +64,20 @@ class Offline(harness.TestCase):
             self.assertIn(name, done.stdout)
         self.assertIn("SIGSYS", done.stdout)
 
+    def test_security_md_has_each_layer_with_its_need(self):
+        table = (harness.ROOT / "sandbox/wire/layers.def").read_text()
+        text = (harness.ROOT / "SECURITY.md").read_text()
+        words = {"ALWAYS": "always", "UNLESS_SANITIZED": "always",
+                 "NAMED": "named", "WARN": "warn"}
+        documented = {}
+        for names, needs in re.findall(r"(?m)^\| (`[^|]+) \| ([^|]+) \|", text):
+            names, needs = names.split(", "), needs.split(", ")
+            needs = needs if len(needs) > 1 else needs * len(names)
+            documented.update(zip((n.strip("`") for n in names), needs))
+        self.assertEqual(documented, {
+            name: words[need] for name, need in re.findall(
+                r'(?m)^LAYER\(\w+, "([\w-]+)", JAIL_(\w+)', table)})
+
     def test_new_check_and_run_need_no_server(self):
         folder = self.folder()
         for template in ("http", "json", "upload"):

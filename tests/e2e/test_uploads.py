@@ -67,6 +67,14 @@ class Arriving(UploadCase):
         self.assertEqual(report["bytes"], len(data))
         self.still(server, 1)
 
+    def test_the_folders_of_a_trigger_are_made(self):
+        server = self.server()
+        server.deploy("f", REPORT, TRIGGER)
+        wait_for((server.uploads / "in").is_dir, "the folder")
+        (server.uploads / "in" / "x.csv").write_text("a\n")
+        self.done(server, 1)
+        self.assertEqual(len(os.listdir(server.uploads / "out")), 1)
+
     def test_other_names_and_folders_do_not_match(self):
         server = self.setup()
         (server.uploads / "in" / "x.txt").write_text("no")
