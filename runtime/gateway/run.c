@@ -268,7 +268,7 @@ open_files(struct run *run, const char *file, const char *output)
 	}
 	if (file != NULL || output != NULL)
 		run->files = files_new(solo_loop(run->solo),
-		    steal_fd(&content), steal_fd(&dir), NULL);
+		    content, dir, NULL);
 	return 0;
 }
 
@@ -276,9 +276,11 @@ static void
 run_once(struct run *run)
 {
 	struct err err;
+	struct reqid_source ids;
 	char id[RECORD_ID_MAX];
 
-	reqid_make(id, clock_wall_ms());
+	reqid_init(&ids);
+	reqid_make(&ids, clock_wall_ms(), id);
 	(void)call_start(solo_calls(run->solo),
 	    &(struct call_request){.version = run->version,
 		.source = RECORD_SOURCE_INVOKE,
