@@ -58,7 +58,7 @@ next_block(struct chacha *c)
 		quarter_round(x, 2, 7, 8, 13);
 		quarter_round(x, 3, 4, 9, 14);
 	}
-	for (int i = 0; i < 16; i++)
+	for (size_t i = 0; i < 16; i++)
 		store32(c->block + 4 * i, x[i] + c->state[i]);
 	c->state[12]++;
 	c->used = 0;
@@ -70,12 +70,12 @@ chacha_init(struct chacha *c, const uint8_t key[CHACHA_KEY_BYTES],
 {
 	static const uint8_t constant[] = "expand 32-byte k";
 
-	for (int i = 0; i < 4; i++)
+	for (size_t i = 0; i < 4; i++)
 		c->state[i] = load32(constant + 4 * i);
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		c->state[4 + i] = load32(key + 4 * i);
 	c->state[12] = counter;
-	for (int i = 0; i < 3; i++)
+	for (size_t i = 0; i < 3; i++)
 		c->state[13 + i] = load32(nonce + 4 * i);
 	c->used = CHACHA_BLOCK_BYTES;
 }

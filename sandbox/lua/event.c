@@ -50,7 +50,10 @@ push_decoded(lua_State *L, const char *p, size_t n)
 			q[done++] = (char)(high << 4 | low);
 			i += 2;
 		} else {
-			q[done++] = p[i] == '+' ? ' ' : p[i];
+			q[done] = p[i];
+			if (p[i] == '+')
+				q[done] = ' ';
+			done++;
 		}
 	}
 	luaL_pushresultsize(&b, done);
@@ -132,11 +135,10 @@ push_lower(lua_State *L, struct slice s)
 		return;
 	}
 	q = luaL_buffinitsize(L, &b, s.n);
-	for (i = 0; i < s.n; i++) {
-		bool upper = s.p[i] >= 'A' && s.p[i] <= 'Z';
-
-		q[i] = upper ? (char)(s.p[i] | 0x20) : s.p[i];
-	}
+	memcpy(q, s.p, s.n);
+	for (; i < s.n; i++)
+		if (q[i] >= 'A' && q[i] <= 'Z')
+			q[i] |= 0x20;
 	luaL_pushresultsize(&b, s.n);
 }
 

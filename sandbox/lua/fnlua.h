@@ -2,7 +2,7 @@
  * fnlua.h - the Lua side of a worker: one state, the safe library, events in,
  * results out.
  *
- * Runs in: worker (and tests).
+ * Runs in: worker, tests.
  * Owns:    nothing outside the lua_State: everything that must survive until
  *          the next request is in the heap that the allocator gave, so that
  *          the heap's bytes are the function's image.  What belongs to one

@@ -165,6 +165,41 @@ put_integer(struct json_out *out, lua_Integer v)
 	put(out, text + at, sizeof(text) - at);
 }
 
+/*
+ * Prices and the like: v is the number nearest to an integer below 2^53
+ * divided by a power of ten, so those digits read back as v.  Much faster
+ * than trying with printf and strtod; false when v is no such number.
+ */
+static bool
+put_decimal(struct json_out *out, double v)
+{
+	char text[24];
+	size_t at = sizeof(text);
+	double power = 1, scaled = fabs(v);
+	lua_Unsigned digits;
+	int places = 0;
+
+	if (scaled >= 1e9 || scaled < 1e-3)
+		return false;
+	do {
+		if (++places > 6)
+			return false;
+		power *= 10;
+		scaled = rint(fabs(v) * power);
+	} while (scaled / power != fabs(v));
+	digits = (lua_Unsigned)scaled;
+	for (int i = 0; i < places || digits > 0 || i == places; i++) {
+		if (i == places)
+			text[--at] = '.';
+		text[--at] = (char)('0' + digits % 10);
+		digits /= 10;
+	}
+	if (v < 0)
+		text[--at] = '-';
+	put(out, text + at, sizeof(text) - at);
+	return true;
+}
+
 /* The shortest of 15 to 17 digits that reads back as the same number. */
 static void
 put_float(struct json_out *out, double v)
@@ -176,6 +211,8 @@ put_float(struct json_out *out, double v)
 		put_integer(out, (lua_Integer)v);
 		return;
 	}
+	if (put_decimal(out, v))
+		return;
 	for (int digits = 15; digits <= 17; digits++) {
 		n = snprintf(text, sizeof(text), "%.*g", digits, v);
 		if (strtod(text, NULL) == v)

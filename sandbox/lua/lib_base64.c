@@ -24,7 +24,9 @@ encode_tail(char *q, const unsigned char *p, size_t n, const char *alphabet,
 
 	q[0] = alphabet[v >> 18];
 	q[1] = alphabet[v >> 12 & 63];
-	q[2] = n == 2 ? alphabet[v >> 6 & 63] : '=';
+	q[2] = '=';
+	if (n == 2)
+		q[2] = alphabet[v >> 6 & 63];
 	q[3] = '=';
 	return padded ? 4 : n + 1;
 }
@@ -40,7 +42,7 @@ base64_encode(lua_State *L)
 	luaL_Buffer b;
 	char *q;
 
-	if (n > STRING_MAX / 4 * 3)
+	if (n / 3 > STRING_MAX / 4)
 		return luaL_error(L, "result larger than %d bytes", STRING_MAX);
 	q = luaL_buffinitsize(L, &b, (n + 2) / 3 * 4);
 	for (; n >= 3; n -= 3, p += 3, done += 4) {

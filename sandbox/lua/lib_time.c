@@ -243,7 +243,7 @@ add_format(lua_State *L, luaL_Buffer *b, const struct date *d, const char *p,
 		if (p[i] != '%')
 			luaL_addchar(b, p[i]);
 		else
-			add_conversion(L, b, d, ++i < n ? p[i] : '\0');
+			add_conversion(L, b, d, p[++i]); /* or the NUL */
 	}
 }
 

@@ -82,8 +82,8 @@ int fnlua_on_error(lua_State *L); /* message handler */
 void fnlua_fail(struct fnlua_failure *failure, enum wire_failure why,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* utf8.c: the bytes of the sequence of two to four at p, 0 if it is none */
-size_t fnlua_utf8_bytes(const void *p, size_t n);
+/* utf8.c: the bytes of the sequence of two to four there, 0 if it is none */
+size_t fnlua_utf8_bytes(const void *bytes, size_t n);
 /* How many of the n bytes to keep so that no sequence is cut in two. */
 size_t fnlua_cut(const char *p, size_t n);
 

@@ -97,7 +97,7 @@ store_be(uint8_t *p, uint64_t v, int bytes)
 static void
 expand(uint32_t w[64], const uint8_t *block)
 {
-	for (int i = 0; i < 16; i++)
+	for (size_t i = 0; i < 16; i++)
 		w[i] = load_be(block + 4 * i);
 	for (int i = 16; i < 64; i++) {
 		uint32_t a = w[i - 15], b = w[i - 2];
@@ -178,7 +178,7 @@ sha256_end(struct sha256 *s, uint8_t digest_out[SHA256_BYTES])
 	sha256_add(s, padding, used < 56 ? 56 - used : 120 - used);
 	store_be(length, bits, 8);
 	sha256_add(s, length, 8);
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		store_be(digest_out + 4 * i, s->h[i], 4);
 }
 

@@ -19,7 +19,7 @@ struct sha256 {
 };
 
 void sha256_init(struct sha256 *s);
-void sha256_add(struct sha256 *s, const void *p, size_t n);
+void sha256_add(struct sha256 *s, const void *data, size_t n);
 void sha256_end(struct sha256 *s, uint8_t digest_out[SHA256_BYTES]);
 
 void sha256_hmac(const void *key, size_t key_bytes, const void *p, size_t n,

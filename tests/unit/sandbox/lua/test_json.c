@@ -18,6 +18,13 @@ static const struct {
     {"math.mininteger", "-9223372036854775808"},
     {"3.0", "3"},
     {"0.1", "0.1"},
+    {"-0.001", "-0.001"},
+    {"0.000001", "1e-06"},
+    {"19.99", "19.99"},
+    {"-1234.5", "-1234.5"},
+    {"999999999.999999", "999999999.999999"},
+    {"0.1 + 0.2", "0.30000000000000004"},
+    {"100.25", "100.25"},
     {"1/3", "0.3333333333333333"},
     {"5e-324", "4.94065645841247e-324"},
     {"2^53", "9007199254740992"},
@@ -211,8 +218,10 @@ END_TEST
 
 START_TEST(floats_come_back_the_same)
 {
-	ck_eval("for i = 1, 2000 do local x = (math.random() - 0.5) * "
+	ck_eval("for i = 1, 20000 do local x = (math.random() - 0.5) * "
 		"10.0 ^ math.random(-300, 300) "
+		"assert(json.decode(json.encode(x)) == x, x) "
+		"x = math.random(0, 1 << 40) / 10 ^ math.random(0, 8) "
 		"assert(json.decode(json.encode(x)) == x, x) end return 'ok'",
 	    "ok");
 }
