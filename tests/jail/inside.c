@@ -187,18 +187,31 @@ start_sibling(int *socket_out)
 	(void)close(inherited[0]);
 }
 
-/* After everything: is it unharmed? */
+/* waitpid(), for a child that should end at once; -1 if it does not. */
+static int
+wait_a_while(pid_t pid)
+{
+	int status;
+
+	for (int i = 0; i < 500; i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status;
+		(void)poll(NULL, 0, 10);
+	}
+	return -1;
+}
+
+/* After everything: is it unharmed, and does it end when we hang up? */
 static void
 end_sibling(int socket)
 {
 	char c = 0;
 	bool answers =
 	    write(socket, "?", 1) == 1 && read(socket, &c, 1) == 1 && c == '?';
-	int status = -1;
 
 	(void)close(socket);
-	(void)waitpid((pid_t)attack_world.sibling, &status, 0);
-	record(ATTACK_SIBLING, 0, status, answers);
+	record(ATTACK_SIBLING, 0, wait_a_while((pid_t)attack_world.sibling),
+	    answers);
 }
 
 static void
