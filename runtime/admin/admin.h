@@ -35,7 +35,7 @@ struct admin_world {
 	struct web *web;
 	const struct jail_report *report; /* of the newest zygote */
 	const struct buf *self_test;	  /* its lines */
-	const unsigned int *allowed;	  /* layers allowed to be missing, bits */
+	const unsigned int *allowed; /* layers allowed to be missing, bits */
 	const bool *ready;
 	const char *state_path;
 	const char *functions_path;

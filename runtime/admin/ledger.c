@@ -200,8 +200,8 @@ admin_usage(struct admin *admin, struct http_exchange *x, struct slice rest)
 static void
 put_event(struct buf *out, const struct store_event *event)
 {
-	buf_addf(out, "{\"id\":%llu,\"function\":",
-	    (unsigned long long)event->id);
+	buf_addf(out,
+	    "{\"id\":%llu,\"function\":", (unsigned long long)event->id);
 	buf_json_string(out, event->function);
 	buf_puts(out, ",\"file\":");
 	buf_json_string(out, event->note);
@@ -284,8 +284,7 @@ admin_uploads(struct admin *admin, struct http_exchange *x, struct slice rest)
 	if (admin_param(x, "function", function, sizeof(function)))
 		query.function = function;
 	(void)admin_param(x, "state", request->state, sizeof(request->state));
-	query.limit =
-	    admin_param_u64(x, "limit", UPLOADS_DEFAULT, UPLOADS_MAX);
+	query.limit = admin_param_u64(x, "limit", UPLOADS_DEFAULT, UPLOADS_MAX);
 	request->pending = pending_new(admin, x);
 	store_events(admin->world.store, &query, on_events, request);
 }

@@ -14,7 +14,8 @@
 static void
 separate(struct buf *out)
 {
-	if (out->n > 0 && out->p[out->n - 1] != '[' && out->p[out->n - 1] != '{')
+	if (out->n > 0 && out->p[out->n - 1] != '[' &&
+	    out->p[out->n - 1] != '{')
 		buf_putc(out, ',');
 }
 
@@ -23,9 +24,9 @@ separate(struct buf *out)
 static const char *
 state_name(enum catalog_state state)
 {
-	return state == CATALOG_SERVING ? "serving" :
-	    state == CATALOG_BROKEN	? "broken" :
-					  "reading";
+	return state == CATALOG_SERVING ? "serving"
+	    : state == CATALOG_BROKEN	? "broken"
+					: "reading";
 }
 
 static void
@@ -284,9 +285,9 @@ each_worker(const struct worker *worker, void *arg)
 	struct buf *out = arg;
 	uint64_t now_us = clock_mono_us();
 	uint64_t idle_us =
-	    worker->state == WIRE_IDLE && worker->idle_since_us != 0 ?
-	    now_us - worker->idle_since_us :
-	    0;
+	    worker->state == WIRE_IDLE && worker->idle_since_us != 0
+	    ? now_us - worker->idle_since_us
+	    : 0;
 
 	separate(out);
 	buf_addf(out, "{\"pid\":%d,\"state\":\"%s\",", (int)worker->pid,
@@ -359,9 +360,9 @@ put_layer(const struct admin_world *w, enum jail_layer layer, struct buf *out)
 	buf_putc(out, '{');
 	admin_put_string(out, "name", jail_layer_name(layer));
 	buf_addf(out, ",\"state\":\"%s\",\"required\":%s,",
-	    active	? "active" :
-		allowed ? "allowed" :
-			  "missing",
+	    active	  ? "active"
+		: allowed ? "allowed"
+			  : "missing",
 	    jail_layer_need(layer) == JAIL_WARN ? "false" : "true");
 	admin_put_string(out, "how", jail_layer_how(layer));
 	buf_putc(out, ',');
@@ -378,13 +379,13 @@ put_self_test(struct slice lines, struct buf *out)
 		const char *end = memchr(lines.p, '\n', lines.n);
 		size_t n = end == NULL ? lines.n : (size_t)(end - lines.p);
 		const char *tab = memchr(lines.p, '\t', n);
-		const char *tab2 = tab == NULL ?
-		    NULL :
-		    memchr(tab + 1, '\t', n - (size_t)(tab + 1 - lines.p));
+		const char *tab2 = tab == NULL
+		    ? NULL
+		    : memchr(tab + 1, '\t', n - (size_t)(tab + 1 - lines.p));
 
 		if (tab2 != NULL) {
-			struct slice want = slice_from(tab + 1,
-			    (size_t)(tab2 - tab) - 1);
+			struct slice want =
+			    slice_from(tab + 1, (size_t)(tab2 - tab) - 1);
 			struct slice got = slice_from(tab2 + 1,
 			    n - (size_t)(tab2 + 1 - lines.p));
 

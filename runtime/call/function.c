@@ -86,8 +86,8 @@ function_facts(const struct function *function, struct scale_facts *facts)
 	    .start_us = function->start_us,
 	};
 	if (function->first != NULL)
-		facts->waited_us = clock_mono_us() -
-		    function->first->request.accepted_us;
+		facts->waited_us =
+		    clock_mono_us() - function->first->request.accepted_us;
 }
 
 /* --- the queue ---------------------------------------------------------- */
@@ -235,8 +235,7 @@ function_evict_one(struct calls *calls)
 {
 	struct worker *oldest = NULL;
 
-	for (struct function *f = calls->with_idle; f != NULL;
-	     f = f->next_idle)
+	for (struct function *f = calls->with_idle; f != NULL; f = f->next_idle)
 		for (struct worker *w = f->idle; w != NULL; w = w->idle_next)
 			if (oldest == NULL ||
 			    w->idle_since_us < oldest->idle_since_us)
@@ -257,8 +256,8 @@ cause_of_start(struct function *function)
 	    function->nidle + function->nbusy + function->nstarting;
 
 	if (function->starts++ == 0)
-		return function->replaces ? RECORD_CAUSE_DEPLOY :
-					    RECORD_CAUSE_FIRST;
+		return function->replaces ? RECORD_CAUSE_DEPLOY
+					  : RECORD_CAUSE_FIRST;
 	if (function->lost > 0) {
 		function->lost--;
 		return RECORD_CAUSE_REPLACE;
@@ -396,8 +395,8 @@ ask_again(struct function *function, uint64_t after_us)
 	if (after_us == 0)
 		return;
 	if (function->again == NULL)
-		function->again = loop_timer_new(function->calls->loop,
-		    on_again, function);
+		function->again =
+		    loop_timer_new(function->calls->loop, on_again, function);
 	loop_timer_start(function->again, after_us);
 }
 
@@ -436,8 +435,8 @@ function_serve(struct function *function)
 		function_facts(function, &facts);
 		again_us = scale_again_us(&facts);
 		ask_again(function,
-		    again_us == 0 || again_us > expires_us ? expires_us :
-							     again_us);
+		    again_us == 0 || again_us > expires_us ? expires_us
+							   : again_us);
 	} else if (!function->active) {
 		function_retire_idle(function);
 	}

@@ -29,12 +29,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READY_WAIT_US	  900000
-#define PARALLEL_BUILDS	  4
-#define RECENT_RECORDS	  512
-#define BEHIND_RECORDS	  4096 /* records that wait to be logged */
-#define LOG_TURN_US	  20000
-#define CONFIG_MAX	  1048576 /* bytes of the configuration file */
+#define READY_WAIT_US	900000
+#define PARALLEL_BUILDS 4
+#define RECENT_RECORDS	512
+#define BEHIND_RECORDS	4096 /* records that wait to be logged */
+#define LOG_TURN_US	20000
+#define CONFIG_MAX	1048576 /* bytes of the configuration file */
 
 struct gateway {
 	const struct gateway_config *config;
@@ -265,17 +265,17 @@ on_greeted(void *arg)
 
 /* -1 when there is no wall: then there is no Perilune either. */
 static int
-on_hello(const struct jail_report *report, unsigned int failed,
-    struct slice self_test, void *arg)
+on_hello(const struct pool_hello *hello, void *arg)
 {
 	struct gateway *g = arg;
 	struct buf why = {0};
 	int verdict;
 
-	g->report = *report;
+	g->report = hello->report;
 	buf_reset(&g->self_test, 0);
-	buf_add_slice(&g->self_test, self_test);
-	verdict = wall_judge(report, failed, g->config->allowed, &why);
+	buf_add_slice(&g->self_test, hello->self_test);
+	verdict =
+	    wall_judge(&hello->report, hello->failed, g->config->allowed, &why);
 	if (why.n > 0) {
 		buf_putc(&why, '\0');
 		note(g, verdict < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, NULL,
@@ -313,8 +313,8 @@ on_supervisor(unsigned int ready, void *arg)
 	    .msg_iovlen = 1,
 	    .msg_control = control.bytes,
 	    .msg_controllen = sizeof(control.bytes)};
-	ssize_t n = recvmsg(g->supervisor_fd, &msg,
-	    MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n =
+	    recvmsg(g->supervisor_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	const struct cmsghdr *header;
 	int fd;
 
@@ -496,8 +496,7 @@ set_pool(struct gateway *g)
 	    stats.zygotes > 0 ? stats.zygotes - 1 : 0);
 	set_labelled(g, METRIC_WORKER_DEATHS, "sandbox_violation",
 	    stats.violations);
-	set_labelled(g, METRIC_WORKER_DEATHS, "protocol_error",
-	    stats.breaches);
+	set_labelled(g, METRIC_WORKER_DEATHS, "protocol_error", stats.breaches);
 }
 
 static void
@@ -580,7 +579,8 @@ make_state(struct gateway *g, struct err *err)
 	};
 
 	if (fchdir(g->config->state_fd) < 0)
-		return err_sys(err, "state directory %s", g->config->state_path);
+		return err_sys(err, "state directory %s",
+		    g->config->state_path);
 	g->loop = loop_new(err);
 	if (g->loop == NULL)
 		return -1;
@@ -613,9 +613,9 @@ make_functions(struct gateway *g)
 	};
 	const struct call_limits limits = call_limits_of(&g->settings);
 
-	g->calls = calls_new(g->loop, &limits,
-	    (unsigned int)g->settings.ready_workers,
-	    (unsigned int)g->settings.max_workers, &from_calls, g);
+	g->calls =
+	    calls_new(g->loop, &limits, (unsigned int)g->settings.ready_workers,
+		(unsigned int)g->settings.max_workers, &from_calls, g);
 	calls_on_zygote(g->calls, on_hello, on_zygote_gone, g);
 	g->catalog = catalog_new(g->loop, g->store, g->config->functions_fd,
 	    g->config->functions_path, PARALLEL_BUILDS, &from_catalog, g);

@@ -123,7 +123,8 @@ print_receipt(const struct record *r, const char *currency)
 	meter_money(&money, r->cost_pico);
 	(void)fprintf(stderr,
 	    "\nstatus %u, outcome %s\n"
-	    "start %s: spawn %llu us, jail %llu us, init %llu us, load %llu us\n"
+	    "start %s: spawn %llu us, jail %llu us, init %llu us, load %llu "
+	    "us\n"
 	    "handler %llu us, cpu %llu us, peak %llu KB\n"
 	    "billed %llu ms at %u MB: %.*s %s\n",
 	    r->status, record_outcome_name(r->outcome),
@@ -163,8 +164,7 @@ done(struct call *call, const struct call_result *result, void *arg)
 
 	if (meter_price_builtin(&record, &err) < 0)
 		(void)fprintf(stderr, "perilune: %s\n", err.msg);
-	run->status =
-	    record.outcome == RECORD_OUTCOME_OK ? CLI_OK : CLI_FAILED;
+	run->status = record.outcome == RECORD_OUTCOME_OK ? CLI_OK : CLI_FAILED;
 	if (run->json) {
 		print_json(&record, result);
 	} else {
@@ -227,8 +227,7 @@ read_event(struct run *run, const char *path)
 		fd = opened;
 	}
 	do {
-		n = fd < 0 ? -1 :
-			     read(fd, buf_room(&run->event, 65536), 65536);
+		n = fd < 0 ? -1 : read(fd, buf_room(&run->event, 65536), 65536);
 		if (n > 0)
 			run->event.n += (size_t)n;
 	} while (n > 0 && run->event.n < EVENT_MAX);
@@ -247,8 +246,7 @@ default_event(struct run *run)
 	    "{\"type\":\"http\",\"method\":\"GET\",\"query\":{},"
 	    "\"params\":{},\"headers\":{},\"body\":\"\","
 	    "\"remote_addr\":\"127.0.0.1\",\"path\":");
-	buf_json_string(&run->event,
-	    slice_of(run->version->manifest.route));
+	buf_json_string(&run->event, slice_of(run->version->manifest.route));
 	buf_putc(&run->event, '}');
 }
 
@@ -267,8 +265,8 @@ open_files(struct run *run, const char *file, const char *output)
 		return -1;
 	}
 	if (file != NULL || output != NULL)
-		run->files = files_new(solo_loop(run->solo),
-		    content, dir, NULL);
+		run->files =
+		    files_new(solo_loop(run->solo), content, dir, NULL);
 	return 0;
 }
 

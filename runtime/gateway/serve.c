@@ -30,7 +30,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG	 4096
+#define BACKLOG	       4096
 #define NAME_MAX_BYTES 280
 
 /* Everything that `serve` holds. */
@@ -124,9 +124,9 @@ open_uploads(struct serve *s, struct err *err)
 	char *slash;
 
 	if (s->uploads == NULL)
-		s->uploads = s->gateway.settings.uploads[0] != '\0' ?
-		    s->gateway.settings.uploads :
-		    NULL;
+		s->uploads = s->gateway.settings.uploads[0] != '\0'
+		    ? s->gateway.settings.uploads
+		    : NULL;
 	if (s->uploads == NULL) {
 		(void)snprintf(beside, sizeof(beside), "%s", s->functions_path);
 		slash = strrchr(beside, '/');

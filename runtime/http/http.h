@@ -39,16 +39,16 @@ struct http_header {
 };
 
 struct http_limits {
-	uint32_t line_bytes;	    /* request line */
-	uint32_t head_bytes;	    /* request line and all header fields */
-	uint32_t headers;	    /* how many header fields */
-	uint64_t body_bytes;	    /* default; see http_limit_body() */
-	uint32_t head_timeout_ms;   /* first byte of a head to its end */
-	uint32_t body_timeout_ms;   /* end of head to end of body */
-	uint32_t idle_timeout_ms;   /* between requests */
-	uint32_t write_timeout_ms;  /* without progress in sending */
-	uint32_t connections;	    /* at once; then accepting pauses */
-	uint64_t buffered_bytes;    /* bodies being read, over all connections */
+	uint32_t line_bytes;	   /* request line */
+	uint32_t head_bytes;	   /* request line and all header fields */
+	uint32_t headers;	   /* how many header fields */
+	uint64_t body_bytes;	   /* default; see http_limit_body() */
+	uint32_t head_timeout_ms;  /* first byte of a head to its end */
+	uint32_t body_timeout_ms;  /* end of head to end of body */
+	uint32_t idle_timeout_ms;  /* between requests */
+	uint32_t write_timeout_ms; /* without progress in sending */
+	uint32_t connections;	   /* at once; then accepting pauses */
+	uint64_t buffered_bytes;   /* bodies being read, over all connections */
 };
 
 struct http_request {
@@ -67,7 +67,8 @@ struct http_request {
 
 struct http_response {
 	unsigned int status; /* 200..599 */
-	const struct http_header *headers; /* no Content-Length, Connection, Date */
+	const struct http_header
+	    *headers; /* no Content-Length, Connection, Date */
 	size_t nheaders;
 	struct slice body; /* copied; left out for HEAD, 204 and 304 */
 	bool close;	   /* close the connection afterwards */
@@ -79,7 +80,8 @@ struct http_problem {
 	const char *failed_by; /* Perilune-Failed-By */
 	const char *reason;    /* Perilune-Reason: a short stable word */
 	const char *detail;    /* for people; NULL: none */
-	const struct http_header *headers; /* more of them: Allow, Retry-After */
+	const struct http_header
+	    *headers; /* more of them: Allow, Retry-After */
 	size_t nheaders;
 	bool close;
 };

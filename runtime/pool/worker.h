@@ -42,8 +42,8 @@ struct worker {
 	bool ready;	     /* said READY, nobody's yet */
 	bool dying;	     /* killed or gone; no more frames */
 	bool death_known;
-	bool closed; /* the stream has ended */
-	int status;  /* as of wait(2), when death_known */
+	bool closed;	 /* the stream has ended */
+	int status;	 /* as of wait(2), when death_known */
 	char breach[96]; /* protocol breach, "" if none */
 	struct loop_watch *watch;
 	struct loop_timer *death_timer;

@@ -53,8 +53,8 @@ exec_program(const struct zygote_config *config, int control, bool userns)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-	    (control == CONTROL_FD ? fcntl(control, F_SETFD, 0) :
-				     dup2(control, CONTROL_FD)) < 0)
+	    (control == CONTROL_FD ? fcntl(control, F_SETFD, 0)
+				   : dup2(control, CONTROL_FD)) < 0)
 		_exit(127);
 	(void)close_range(CONTROL_FD + 1, ~0u, 0);
 	(void)execve(config->program, argv, envp);

@@ -223,12 +223,13 @@ describe_end(const struct ward *ward, int status)
 	char text[128];
 
 	if (WIFSIGNALED(status))
-		(void)snprintf(text, sizeof(text), "the %s died by signal %d (%s)",
-		    ward->name, WTERMSIG(status),
-		    strsignal(WTERMSIG(status)));
+		(void)snprintf(text, sizeof(text),
+		    "the %s died by signal %d (%s)", ward->name,
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		(void)snprintf(text, sizeof(text), "the %s ended with status %d",
-		    ward->name, WEXITSTATUS(status));
+		(void)snprintf(text, sizeof(text),
+		    "the %s ended with status %d", ward->name,
+		    WEXITSTATUS(status));
 	say(text);
 }
 
@@ -244,9 +245,9 @@ plan_restart(struct ward *ward)
 		return;
 	}
 	ward->start_at_us = now_us + ward->backoff_us;
-	ward->backoff_us = ward->backoff_us * 2 > BACKOFF_MAX_US ?
-	    BACKOFF_MAX_US :
-	    ward->backoff_us * 2;
+	ward->backoff_us = ward->backoff_us * 2 > BACKOFF_MAX_US
+	    ? BACKOFF_MAX_US
+	    : ward->backoff_us * 2;
 }
 
 static void
@@ -361,8 +362,8 @@ wait_ms(const struct supervisor *s)
 			soonest_us = wards[i]->start_at_us;
 	if (soonest_us == UINT64_MAX)
 		return -1;
-	return soonest_us <= now_us ? 0 :
-				      (int)((soonest_us - now_us) / 1000) + 1;
+	return soonest_us <= now_us ? 0
+				    : (int)((soonest_us - now_us) / 1000) + 1;
 }
 
 static void

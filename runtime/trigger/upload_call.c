@@ -62,12 +62,12 @@ done(struct call *call, const struct call_result *result, void *arg)
 	struct run *run = arg;
 	const struct record *record = result->record;
 	struct buf error = {0};
-	bool failed = record->outcome != RECORD_OUTCOME_OK ||
-	    record->status >= 500;
+	bool failed =
+	    record->outcome != RECORD_OUTCOME_OK || record->status >= 500;
 
 	if (failed) {
-		buf_puts(&error, record->reason[0] == '\0' ? "bad_status" :
-							     record->reason);
+		buf_puts(&error,
+		    record->reason[0] == '\0' ? "bad_status" : record->reason);
 		if (result->message.n > 0) {
 			buf_puts(&error, ": ");
 			buf_add_slice(&error, result->message);

@@ -167,9 +167,9 @@ on_head(struct http_exchange *x, void *arg)
 	request->version = fn_version_ref(version);
 	http_set_context(x, request);
 	http_limit_body(x,
-	    version->manifest.max_request_bytes < web->config.limits.body_bytes ?
-		version->manifest.max_request_bytes :
-		web->config.limits.body_bytes);
+	    version->manifest.max_request_bytes < web->config.limits.body_bytes
+		? version->manifest.max_request_bytes
+		: web->config.limits.body_bytes);
 }
 
 /* "127.0.0.1:5678" without the port, "[::1]:5678" without the brackets. */
@@ -369,8 +369,7 @@ web_new(struct loop *loop, struct catalog *catalog, struct calls *calls,
 	web->catalog = catalog;
 	web->calls = calls;
 	web->config = *config;
-	web->server =
-	    http_server_new(loop, &config->limits, &callbacks, web);
+	web->server = http_server_new(loop, &config->limits, &callbacks, web);
 	return web;
 }
 

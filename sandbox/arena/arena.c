@@ -30,7 +30,7 @@ struct block {
 
 struct arena {
 	uint64_t magic;
-	size_t used;  /* bump pointer, from the base */
+	size_t used; /* bump pointer, from the base */
 	size_t peak;
 	size_t limit;
 	size_t mark; /* soft */
@@ -81,8 +81,8 @@ place_mark(struct arena *a)
 {
 	size_t eighth = a->limit / 8;
 
-	a->mark = eighth > a->used * 2 ? eighth :
-					 a->used + (a->limit - a->used) / 2;
+	a->mark =
+	    eighth > a->used * 2 ? eighth : a->used + (a->limit - a->used) / 2;
 }
 
 void
@@ -115,7 +115,8 @@ class_of(size_t bytes, size_t *block_bytes_out)
 	/* 2^log < bytes <= 2^(log+1), in four steps */
 	log = 63 - (unsigned int)__builtin_clzll(bytes - 1);
 	step = (size_t)1 << (log - 2);
-	quarter = (unsigned int)((bytes - ((size_t)1 << log) + step - 1) / step);
+	quarter =
+	    (unsigned int)((bytes - ((size_t)1 << log) + step - 1) / step);
 	*block_bytes_out = ((size_t)1 << log) + quarter * step;
 	return SMALL + (log - 9) * 4 + quarter;
 }

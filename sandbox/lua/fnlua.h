@@ -89,6 +89,9 @@ int fnlua_invoke(lua_State *L, const struct fnlua_event *event,
  * been copied in from elsewhere. */
 void fnlua_set_host(const struct fnlua_host *host);
 
+/* "Lua 5.4.4" */
+const char *fnlua_release(void);
+
 /* The thread (coroutine) that runs now, or NULL.  Async-signal-safe. */
 lua_State *fnlua_running(void);
 

@@ -170,6 +170,12 @@ grow_stack(lua_State *L)
 	return lua_checkstack(L, STACK_SLOTS) != 0;
 }
 
+const char *
+fnlua_release(void)
+{
+	return LUA_RELEASE;
+}
+
 lua_State *
 fnlua_new(lua_Alloc alloc, void *alloc_arg, const struct fnlua_host *host,
     const uint8_t seed[WIRE_SEED_BYTES])

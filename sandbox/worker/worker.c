@@ -36,7 +36,7 @@ static struct {
 } title;
 
 static struct {
-	size_t heap_bytes; /* of the pristine copy; 0: no function yet */
+	size_t heap_bytes;   /* of the pristine copy; 0: no function yet */
 	size_t wanted_bytes; /* of an image that is coming */
 	size_t limit_bytes;
 	enum wire_heap heap;
@@ -178,15 +178,14 @@ file_done(struct slice *reason_out)
 }
 
 static bool
-host_file_write(struct slice name, struct slice bytes,
-    struct slice *reason_out)
+host_file_write(struct slice name, struct slice bytes, struct slice *reason_out)
 {
 	struct wire_writer w = io_begin(WIRE_FILE_WRITE, self.call_id);
 
 	wire_put_str(&w, name);
 	wire_put_str(&w, bytes);
-	if (w.full || w.n - WIRE_HEADER_BYTES >
-		wire_max_bytes(WIRE_FILE_WRITE)) {
+	if (w.full ||
+	    w.n - WIRE_HEADER_BYTES > wire_max_bytes(WIRE_FILE_WRITE)) {
 		*reason_out = SLICE("more than 1 MiB at once");
 		return false;
 	}

@@ -14,6 +14,7 @@
 #include "sandbox/base/bytes.h"
 #include "sandbox/base/err.h"
 #include "sandbox/jail/jail.h"
+#include "sandbox/lua/fnlua.h"
 #include "sandbox/wire/layers.h"
 #include "sandbox/wire/wire.h"
 #include "sandbox/worker/worker.h"
@@ -50,6 +51,7 @@ add_hello(struct buf *hello, const struct jail_report *report)
 	jail_report_put(report, hello);
 	wire_add_u32(hello, (uint32_t)(failed < 0 ? 1 : failed));
 	wire_add_str(hello, buf_slice(&tests));
+	wire_add_str(hello, slice_of(fnlua_release()));
 	buf_fini(&tests);
 }
 

@@ -55,8 +55,8 @@ say(const struct wire_writer *w, int fd)
 		control.header.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	}
-	while (sendmsg(ZYGOTE_CONTROL, &msg, MSG_NOSIGNAL) < 0 &&
-	    errno == EINTR)
+	while (
+	    sendmsg(ZYGOTE_CONTROL, &msg, MSG_NOSIGNAL) < 0 && errno == EINTR)
 		;
 }
 
