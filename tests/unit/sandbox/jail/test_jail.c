@@ -11,10 +11,11 @@
 #include "sandbox/wire/wire.h"
 #include "tests/unit/unit.h"
 
-#include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,6 +143,57 @@ START_TEST(a_worker_of_no_zygote_is_not_jailed)
 }
 END_TEST
 
+/* A zygote with one worker that only waits on its socket; does not return. */
+static void
+zygote_with_a_worker(int socket)
+{
+	const uid_t uid = geteuid() == 0 ? NOBODY : getuid();
+	const struct jail_zygote_config config = {.uid = uid,
+	    .gid = uid,
+	    .address_space_bytes = ADDRESS_SPACE};
+	struct jail_report report;
+	struct err err;
+	int pidfd;
+	char c;
+
+	if (jail_zygote(&config, socket + 1, &report, &err) < 0)
+		_exit(1);
+	if (jail_fork(&pidfd) == 0) {
+		if (jail_worker(socket) < 0 || write(JAIL_SOCKET, "j", 1) != 1)
+			_exit(1);
+		_exit(read(JAIL_SOCKET, &c, 1) == 0 ? 0 : 1);
+	}
+	(void)poll(NULL, 0, 60000);
+	_exit(0);
+}
+
+START_TEST(a_worker_dies_with_its_zygote)
+{
+	const struct timeval limit = {.tv_sec = 5};
+	int pair[2];
+	pid_t pid;
+	char c = 0;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit,
+			     sizeof(limit)),
+	    0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		(void)close(pair[0]);
+		zygote_with_a_worker(pair[1]);
+	}
+	(void)close(pair[1]);
+	ck_assert_int_eq(read(pair[0], &c, 1), 1);
+	ck_assert_int_eq(c, 'j');
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(read(pair[0], &c, 1), 0); /* nobody holds it */
+	(void)close(pair[0]);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -154,6 +206,7 @@ main(void)
 	if (geteuid() == 0)
 		tcase_add_test(tcase, root_that_would_stay_root_is_refused);
 	tcase_add_test(tcase, a_worker_without_a_socket_is_not_jailed);
+	tcase_add_test(tcase, a_worker_dies_with_its_zygote);
 	tcase_add_test(tcase, a_worker_of_no_zygote_is_not_jailed);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
