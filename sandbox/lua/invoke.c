@@ -79,7 +79,9 @@ fnlua_invoke(lua_State *L, const struct fnlua_event *event,
 		return 0;
 	if (rc == 0)
 		fnlua_fail(failure, WIRE_FAIL_RESULT,
-		    "response larger than %zu bytes", out->cap - begin);
+		    "response larger than %zu bytes, headers included (see "
+		    "max_response_bytes in the manifest)",
+		    out->cap - begin);
 	else if (v.handled && failure->why == WIRE_FAIL_ERROR)
 		failure->why = WIRE_FAIL_RESULT;
 	out->n = begin;
