@@ -19,11 +19,11 @@
 
 #include "runtime/http/chars.h"
 
-#define SIZE_DIGITS	 16    /* of a chunk */
-#define SIZE_LINE_BYTES	 512   /* size and extensions of one chunk */
-#define OVERHEAD_FREE	 16384 /* bytes, and then twice the data */
-#define OVERHEAD_PER	 2
-#define TRAILERS_BYTES	 8192
+#define SIZE_DIGITS	16    /* of a chunk */
+#define SIZE_LINE_BYTES 512   /* size and extensions of one chunk */
+#define OVERHEAD_FREE	16384 /* bytes, and then twice the data */
+#define OVERHEAD_PER	2
+#define TRAILERS_BYTES	8192
 
 /* Fields that say how a message is read or where it goes have no business
  * after it: RFC 9110, section 6.5.1. */
@@ -73,8 +73,8 @@ take_trailer_name(struct http_chunked *c, char byte)
 {
 	if (byte == ':') {
 		c->state = HTTP_CHUNK_TRAILER_VALUE;
-		return trailer_refused(c) ? HTTP_FAULT_TRAILER :
-					    HTTP_FAULT_NONE;
+		return trailer_refused(c) ? HTTP_FAULT_TRAILER
+					  : HTTP_FAULT_NONE;
 	}
 	if (!chars_has(CHARS_TOKEN, byte))
 		return HTTP_FAULT_TRAILER;

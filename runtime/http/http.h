@@ -17,7 +17,7 @@
  *	on_gone     the client went away, the server is closing, or it refused
  *		    the body, before the reply was given: forget the exchange.
  *		    Only for an exchange that on_head or on_request told of;
- *		    not after http_reply() or http_stream_end().
+ *		    not after http_reply(), http_stream_end() or _abort().
  *
  * What the server refuses by itself (400, 408, 413, 414, 431, 501, 505) never
  * reaches on_request; it is answered with a problem document (RFC 9457).
@@ -42,16 +42,16 @@ struct http_header {
 };
 
 struct http_limits {
-	uint32_t line_bytes;	    /* request line with its CRLF */
-	uint32_t head_bytes;	    /* request line and all header fields */
-	uint32_t headers;	    /* how many header fields */
-	uint64_t body_bytes;	    /* default; see http_limit_body() */
-	uint32_t head_timeout_ms;   /* first byte of a head to its end */
-	uint32_t body_timeout_ms;   /* end of head to end of body */
-	uint32_t idle_timeout_ms;   /* between requests */
-	uint32_t write_timeout_ms;  /* in which a client takes 1 KiB/s */
-	uint32_t connections;	    /* at once; then accepting pauses */
-	uint64_t buffered_bytes;    /* bodies being read, over all connections */
+	uint32_t line_bytes;	   /* request line with its CRLF */
+	uint32_t head_bytes;	   /* request line and all header fields */
+	uint32_t headers;	   /* how many header fields */
+	uint64_t body_bytes;	   /* default; see http_limit_body() */
+	uint32_t head_timeout_ms;  /* first byte of a head to its end */
+	uint32_t body_timeout_ms;  /* end of head to end of body */
+	uint32_t idle_timeout_ms;  /* between requests */
+	uint32_t write_timeout_ms; /* in which a client takes 1 KiB/s */
+	uint32_t connections;	   /* at once; then accepting pauses */
+	uint64_t buffered_bytes;   /* bodies being read, over all connections */
 };
 
 struct http_request {
@@ -69,8 +69,8 @@ struct http_request {
 };
 
 struct http_response {
-	unsigned int status; /* 200..599 */
-	const struct http_header *headers; /* http_header_valid; Date is skipped */
+	unsigned int status;		   /* 200..599 */
+	const struct http_header *headers; /* valid ones; Date is skipped */
 	size_t nheaders;
 	struct slice body; /* copied; left out for HEAD, 204 and 304 */
 	bool close;	   /* close the connection afterwards */
@@ -82,7 +82,7 @@ struct http_problem {
 	const char *failed_by; /* Perilune-Failed-By */
 	const char *reason;    /* Perilune-Reason: a short stable word */
 	const char *detail;    /* for people; NULL: none */
-	const struct http_header *headers; /* more of them: Allow, Retry-After */
+	const struct http_header *headers; /* at most 13: Allow, ... */
 	size_t nheaders;
 	bool close;
 };
@@ -170,6 +170,9 @@ void http_stream_begin(struct http_exchange *x,
     const struct http_response *response);
 size_t http_stream_write(struct http_exchange *x, struct slice bytes);
 void http_stream_end(struct http_exchange *x);
+
+/* Cut the stream short, so that the client sees that it is not whole. */
+void http_stream_abort(struct http_exchange *x);
 
 /* May this header be sent?  No control bytes, token name, and none of the
  * fields that belong to the connection or frame the message. */

@@ -117,8 +117,7 @@ parse_length(struct http_head *head, struct slice value)
 static enum http_fault
 parse_coding(struct http_head *head, struct slice raw, struct slice value)
 {
-	if (head->chunked || head->http10 ||
-	    memchr(raw.p, '\t', raw.n) != NULL)
+	if (head->chunked || head->http10 || memchr(raw.p, '\t', raw.n) != NULL)
 		return HTTP_FAULT_CODING;
 	if (!slice_ieq(value, SLICE("chunked")))
 		return HTTP_FAULT_CODING_UNKNOWN;
@@ -272,7 +271,8 @@ http_head_reset(struct http_head *head)
 	struct buf path = head->path;
 
 	buf_reset(&path, 4096);
-	*head = (struct http_head){.headers = headers, .headers_cap = cap,
+	*head = (struct http_head){.headers = headers,
+	    .headers_cap = cap,
 	    .path = path};
 }
 

@@ -27,9 +27,9 @@ void http_fault_problem(enum http_fault fault, struct http_problem *out);
 
 /* Where the search for the end of a head stands; starts as {0}. */
 struct http_scan {
-	size_t begin;	  /* of the request line: after an empty line */
-	size_t line;	  /* begin of the line being searched */
-	size_t seen;	  /* no LF between line and here */
+	size_t begin;	   /* of the request line: after an empty line */
+	size_t line;	   /* begin of the line being searched */
+	size_t seen;	   /* no LF between line and here */
 	size_t head_bytes; /* the whole head, once done */
 	bool done;
 };
@@ -71,8 +71,7 @@ void http_head_reset(struct http_head *head);
 void http_head_fini(struct http_head *head);
 
 /* Fills target, path, query and authority; the method is known. */
-enum http_fault http_parse_target(struct http_head *head,
-    struct slice target);
+enum http_fault http_parse_target(struct http_head *head, struct slice target);
 
 /* HOST or HOST:PORT, RFC 9110, section 7.2; no user, no empty port. */
 bool http_host_valid(struct slice host);
@@ -112,5 +111,4 @@ struct http_chunked {
  * data.
  */
 enum http_fault http_chunked_take(struct http_chunked *chunked,
-    struct slice bytes, uint64_t max_bytes, struct buf *body,
-    size_t *used_out);
+    struct slice bytes, uint64_t max_bytes, struct buf *body, size_t *used_out);

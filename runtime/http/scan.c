@@ -16,7 +16,10 @@
 static const struct http_problem problems[] = {
     {0},
 #define FAULT(name, code, who, why, text) \
-	{.status = (code), .failed_by = (who), .reason = (why), .detail = (text)},
+	{.status = (code),                \
+	    .failed_by = (who),           \
+	    .reason = (why),              \
+	    .detail = (text)},
 #include "runtime/http/faults.def"
 #undef FAULT
 };
@@ -36,8 +39,8 @@ long_line(const char *line, size_t n)
 {
 	size_t look = n < METHOD_MAX + 1 ? n : METHOD_MAX + 1;
 
-	return memchr(line, ' ', look) == NULL ? HTTP_FAULT_METHOD_LONG :
-						 HTTP_FAULT_LINE_LONG;
+	return memchr(line, ' ', look) == NULL ? HTTP_FAULT_METHOD_LONG
+					       : HTTP_FAULT_LINE_LONG;
 }
 
 /* The line that began at scan->line has bytes up to `upto`, at the least. */
@@ -45,9 +48,9 @@ static enum http_fault
 check_size(const struct http_scan *scan, const struct http_limits *limits,
     const char *p, size_t upto)
 {
-	size_t max = limits->line_bytes < limits->head_bytes ?
-	    limits->line_bytes :
-	    limits->head_bytes;
+	size_t max = limits->line_bytes < limits->head_bytes
+	    ? limits->line_bytes
+	    : limits->head_bytes;
 
 	if (scan->line == scan->begin && upto - scan->line > max)
 		return long_line(p + scan->line, max);
@@ -90,9 +93,9 @@ http_scan(struct http_scan *scan, const struct http_limits *limits,
 	enum http_fault fault = HTTP_FAULT_NONE;
 
 	while (!scan->done && fault == HTTP_FAULT_NONE) {
-		const char *lf = scan->seen < n ?
-		    memchr(p + scan->seen, '\n', n - scan->seen) :
-		    NULL;
+		const char *lf = scan->seen < n
+		    ? memchr(p + scan->seen, '\n', n - scan->seen)
+		    : NULL;
 
 		if (lf == NULL) {
 			scan->seen = n;

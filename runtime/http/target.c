@@ -4,7 +4,7 @@
  * Runs in: gateway.
  *
  * A path is decoded once.  What a second decoder, a file system or a proxy
- * might read in another way is refused: "%2f", dot segments, empty segments,
+ * might read in another way is refused: "%2f", "%5c", dot segments, empty segments,
  * control bytes, bytes that are not UTF-8.
  */
 #include "runtime/http/parse.h"
@@ -31,7 +31,7 @@ decode(struct buf *out, struct slice path)
 
 		if (c == '%') {
 			c = percent(path.p + i, path.n - i);
-			if (c < 0x20 || c == 0x7f || c == '/')
+			if (c < 0x20 || c == 0x7f || c == '/' || c == '\\')
 				return false;
 			i += 2;
 		} else if (!chars_has(CHARS_PATH, (char)c)) {
@@ -48,12 +48,12 @@ utf8_valid(const unsigned char *p, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		unsigned int first = p[i++];
-		unsigned int more = first < 0x80 ? 0 :
-		    first < 0xc2		 ? 9 :
-		    first < 0xe0		 ? 1 :
-		    first < 0xf0		 ? 2 :
-		    first < 0xf5		 ? 3 :
-						   9;
+		unsigned int more = first < 0x80 ? 0
+		    : first < 0xc2		 ? 9
+		    : first < 0xe0		 ? 1
+		    : first < 0xf0		 ? 2
+		    : first < 0xf5		 ? 3
+						 : 9;
 
 		if (more > n - i)
 			return false;
@@ -80,7 +80,8 @@ segments_valid(struct slice path)
 
 		if (i < path.n && path.p[i] != '/')
 			continue;
-		if ((n == 0 && i < path.n) || (n == 1 && path.p[begin] == '.') ||
+		if ((n == 0 && i < path.n) ||
+		    (n == 1 && path.p[begin] == '.') ||
 		    (n == 2 && memcmp(path.p + begin, "..", 2) == 0))
 			return false;
 		begin = i + 1;
@@ -168,8 +169,8 @@ http_parse_target(struct http_head *head, struct slice target)
 	    slice_ieq((struct slice){target.p, n}, SLICE("http://")))
 		return parse_absolute(head,
 		    (struct slice){target.p + n, target.n - n});
-	head->asterisk = slice_is(target, "*") &&
-	    slice_is(head->request.method, "OPTIONS");
+	head->asterisk =
+	    slice_is(target, "*") && slice_is(head->request.method, "OPTIONS");
 	return head->asterisk ? HTTP_FAULT_NONE : HTTP_FAULT_TARGET;
 }
 

@@ -21,7 +21,8 @@ static void
 put36(char *dst, size_t chars, uint64_t value)
 {
 	while (chars > 0) {
-		dst[--chars] = "0123456789abcdefghijklmnopqrstuvwxyz"[value % 36];
+		dst[--chars] =
+		    "0123456789abcdefghijklmnopqrstuvwxyz"[value % 36];
 		value /= 36;
 	}
 }
