@@ -124,8 +124,7 @@ keep_lease_only(void)
 static int
 change_ids(const struct supervisor_config *config)
 {
-	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
-	    setgroups(0, NULL) < 0 ||
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(config->gid, config->gid, config->gid) < 0 ||
 	    setresuid(config->uid, config->uid, config->uid) < 0 ||
 	    prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
