@@ -184,6 +184,12 @@ static const struct {
     {"\xef\xbb\xbf[]", "line 1 column 1: expected a value"},
     {"\"\xff\"", "line 1 column 2: not UTF-8"},
     {"\"\xed\xa0\x80\"", "not UTF-8"},
+    {"\"\xe0\x80\x80\"", "not UTF-8"},
+    {"\"\xf0\x80\x80\x80\"", "not UTF-8"},
+    {"\"\xf4\x90\x80\x80\"", "not UTF-8"},
+    {"\"\xf5\x80\x80\x80\"", "not UTF-8"},
+    {"\"\xc1\x80\"", "not UTF-8"},
+    {"\"\xe2\x82", "not UTF-8"},
     {"[1] // x", "expected the end"},
 };
 
