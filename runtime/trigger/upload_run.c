@@ -33,7 +33,8 @@
 static void
 set_error(struct upload_event *event, const char *error)
 {
-	size_t n = strnlen(error, ERROR_MAX);
+	size_t whole = strlen(error);
+	size_t n = whole < ERROR_MAX ? whole : ERROR_MAX;
 	char *copy = slice_dup(slice_from(error, n));
 
 	free(event->error);

@@ -328,25 +328,12 @@ on_gone(struct http_exchange *x, void *arg)
 
 	if (request == NULL)
 		return;
+	http_set_context(x, NULL);
 	request->gone = true;
 	if (request->call != NULL)
 		call_cancel(request->call);
 	else
 		request_free(request);
-}
-
-/* The server answered by itself (body too large, too slow, broken): what
- * on_head made is not needed. */
-static void
-on_refused(struct http_exchange *x, const struct http_problem *problem,
-    void *arg)
-{
-	struct web_request *request = http_context(x);
-
-	if (request == NULL)
-		return;
-	http_set_context(x, NULL);
-	request_free(request);
 }
 
 /* --- life ------------------------------------------------------------------------- */
@@ -359,7 +346,6 @@ web_new(struct loop *loop, struct catalog *catalog, struct calls *calls,
 	    .on_head = on_head,
 	    .on_request = on_request,
 	    .on_gone = on_gone,
-	    .on_refused = on_refused,
 	};
 	struct web *web = calloc(1, sizeof(*web));
 
