@@ -24,11 +24,24 @@ static void on_start_build(struct function *function, struct worker *worker,
     const char *error, void *arg);
 
 static void
+forget_idle(struct function *function)
+{
+	struct function **at = &function->calls->with_idle;
+
+	if (!function->in_idle_list)
+		return;
+	while (*at != function)
+		at = &(*at)->next_idle;
+	*at = function->next_idle;
+}
+
+static void
 function_free(void *pool_data)
 {
 	struct function *function = pool_data;
 
 	assert(function->queued == 0 && function->nbusy == 0);
+	forget_idle(function);
 	image_drop(function);
 	loop_timer_free(function->again);
 	free(function);

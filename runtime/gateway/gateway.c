@@ -443,6 +443,12 @@ on_interrupt(int signal, void *arg)
 {
 }
 
+/* No connection is left; calls that uploads began may still run. */
+static void
+on_half_drained(void *arg)
+{
+}
+
 static void
 on_term(int signal, void *arg)
 {
@@ -456,7 +462,7 @@ on_term(int signal, void *arg)
 	web_set_ready(g->web, false);
 	note(g, LOG_LEVEL_INFO, NULL, "draining");
 	uploads_stop(g->uploads);
-	http_server_drain(web_server(g->web), NULL, NULL);
+	http_server_drain(web_server(g->web), on_half_drained, g);
 	calls_drain(g->calls, g->settings.drain_timeout_ms, on_calls_drained,
 	    g);
 }
