@@ -1,7 +1,8 @@
 /*
  * logfile.c - the log file: append, and rename when it is full.
  *
- * Runs in: gateway (a helper thread of the loop; at close the loop's own).
+ * Runs in: gateway
+ *          (a helper thread of the loop; at close the loop's own).
  * Owns:    the descriptors in struct logfile.
  *
  * The file always ends in a whole line: a write that was cut short (disk full)

@@ -10,7 +10,9 @@
  * their completion on the loop's thread, in the order of submission.  Inputs
  * are copied before a call returns.  A write is durable when its completion
  * says 0; a failed fsync is fatal for the store: that completion and every
- * later one get the error.
+ * later one get the error (ERR_SYSTEM).  A full disk is not: the write is
+ * undone and its completion gets the error (.sys is ENOSPC); reads go on, and
+ * so do writes when there is space again.
  */
 #pragma once
 
@@ -55,7 +57,7 @@ enum store_usage_by { STORE_BY_FUNCTION, STORE_BY_DAY, STORE_BY_HOUR };
 struct store_usage_query {
 	const char *function; /* NULL: all */
 	int64_t since_ms;     /* wall clock, inclusive */
-	int64_t until_ms;     /* exclusive; 0: now */
+	int64_t until_ms;     /* exclusive; 0: no end */
 	enum store_usage_by by;
 };
 
@@ -78,7 +80,11 @@ void store_usage(struct store *store, const struct store_usage_query *query,
 	const struct err *err, void *arg),
     void *arg);
 
-/* Delete records from before wall_ms, keep their sums per function and day. */
+/*
+ * Delete records from before the UTC day in which before_ms lies; keep their
+ * sums per function and day.  store_usage counts those at the start of their
+ * day, by hour as well.  Done in steps, so that other work gets its turn.
+ */
 void store_compact(struct store *store, int64_t before_ms, store_done_fn done,
     void *arg);
 
