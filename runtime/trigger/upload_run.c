@@ -33,8 +33,9 @@
 static void
 set_error(struct upload_event *event, const char *error)
 {
-	size_t n = strnlen(error, ERROR_MAX);
-	char *copy = slice_dup(slice_from(error, n));
+	size_t n = strlen(error);
+	char *copy =
+	    slice_dup(slice_from(error, n > ERROR_MAX ? ERROR_MAX : n));
 
 	free(event->error);
 	event->error = copy;

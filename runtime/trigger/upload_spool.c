@@ -248,6 +248,13 @@ is_trouble(int error)
 	    error == ENOMEM;
 }
 
+/* Bytes of the spool that the file takes, at most: one content per event. */
+static uint64_t
+bytes_for(const struct upload_file *file)
+{
+	return file->sig.size * file->nwants;
+}
+
 static void
 answer(struct uploads *uploads, const struct copy *copy)
 {
@@ -256,7 +263,10 @@ answer(struct uploads *uploads, const struct copy *copy)
 	if (copy->error == 0) {
 		upload_well(uploads);
 		upload_version_accept(file);
-	} else if (is_trouble(copy->error)) {
+		return;
+	}
+	upload_spool_release(uploads, bytes_for(file));
+	if (is_trouble(copy->error)) {
 		upload_trouble(uploads, "spooling an upload", copy->error);
 		upload_file_again(file, uploads->config.trouble_ms);
 	} else {
@@ -280,13 +290,12 @@ done(void *arg)
 
 /* Is there room for one more?  If not, say so and try again later. */
 static bool
-has_room(struct uploads *uploads, const struct upload_file *file,
-    uint64_t batch_bytes)
+has_room(struct uploads *uploads, const struct upload_file *file, bool first)
 {
-	if (uploads->spool_bytes + batch_bytes + file->sig.size <=
+	if (uploads->spool_bytes + bytes_for(file) <=
 	    uploads->config.max_spool_bytes)
 		return true;
-	if (batch_bytes == 0) {
+	if (first) {
 		upload_trouble(uploads, "the spool of accepted uploads",
 		    EDQUOT);
 		uploads->waiting = true;
@@ -303,7 +312,7 @@ upload_spool_begin(struct uploads *uploads)
 	struct spool_job *job;
 	uint64_t bytes = 0;
 
-	if (file == NULL || uploads->waiting || !has_room(uploads, file, 0))
+	if (file == NULL || uploads->waiting || !has_room(uploads, file, true))
 		return false;
 	job = upload_alloc(sizeof(*job));
 	job->uploads = uploads;
@@ -314,10 +323,11 @@ upload_spool_begin(struct uploads *uploads)
 		TAILQ_REMOVE(&uploads->to_spool, file, queue);
 		file->state = UPLOAD_FILE_COPYING;
 		bytes += file->sig.size;
+		uploads->spool_bytes += bytes_for(file);
 		job->copies[job->n++] = (struct copy){.file = file, .temp = -1};
 		file = TAILQ_FIRST(&uploads->to_spool);
 	} while (file != NULL && job->n < BATCH && bytes < BATCH_BYTES &&
-	    has_room(uploads, file, bytes + 1));
+	    has_room(uploads, file, false));
 	loop_work(uploads->loop, run, done, job);
 	return true;
 }
@@ -348,12 +358,18 @@ remove_done(void *arg)
 }
 
 void
+upload_spool_release(struct uploads *uploads, uint64_t bytes)
+{
+	uploads->spool_bytes -=
+	    bytes < uploads->spool_bytes ? bytes : uploads->spool_bytes;
+}
+
+void
 upload_spool_remove(struct uploads *uploads, const char *blob, uint64_t bytes)
 {
 	struct removal *removal = upload_alloc(sizeof(*removal));
 
-	uploads->spool_bytes -=
-	    bytes < uploads->spool_bytes ? bytes : uploads->spool_bytes;
+	upload_spool_release(uploads, bytes);
 	removal->uploads = upload_ref(uploads);
 	removal->spoolfd = uploads->spoolfd;
 	(void)strcpy(removal->blob, blob);
