@@ -1211,11 +1211,15 @@ START_TEST(a_full_spool_makes_files_wait)
 	(void)run_for(never, 200);
 	ck_assert_uint_eq(store.n, 2);
 	ck_assert_ptr_nonnull(strstr(notes, "the spool"));
+	put("in/small.csv", "12345"); /* goes past the one that waits */
+	expect(all_open, 3);
+	finish_run(2, NULL, false);
+	expect(all_accepted, 3);
 	finish_run(0, NULL, false);
 	expect(all_open, 2);
 	finish_run(1, NULL, false);
-	finish_run(2, NULL, false);
-	expect(all_done, 3);
+	finish_run(3, NULL, false);
+	expect(all_done, 4);
 }
 END_TEST
 
