@@ -1,12 +1,14 @@
 /*
  * outputs.c - results on their way to disk: hidden, then whole under a name.
  *
- * Runs in: gateway (helper threads).
+ * Runs in: gateway.
  * Owns:    hidden files ".perilune-RANDOM.tmp" at the top of output folders.
  *
  * A hidden file is locked (flock(2)) as long as somebody writes it.  The
  * kernel drops the lock with the process, so files_clean() knows which ones
  * nobody will ever finish.
+ *
+ * All of it blocks, on helper threads.
  */
 #include "runtime/hostcall/below.h"
 #include "runtime/hostcall/files_priv.h"

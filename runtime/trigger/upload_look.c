@@ -1,7 +1,7 @@
 /*
  * upload_look.c - is a file still what it was, and is it complete?
  *
- * Runs in: gateway; looking on a helper thread.
+ * Runs in: gateway.
  * Owns:    the job that runs.
  *
  * How long a file must have been unchanged depends on what is known:
@@ -16,6 +16,8 @@
  * owner; it is given back at once.  Should somebody open the file in between,
  * he waits for those microseconds, and the signal about it is one that is
  * ignored by default.
+ *
+ * Looking is done on a helper thread.
  */
 #include "runtime/hostcall/below.h"
 #include "runtime/loop/loop.h"

@@ -198,7 +198,7 @@ struct uploads {
 	int statefd;
 	int spoolfd; /* -1 until swept */
 	struct upload_stats stats;
-	uint64_t spool_bytes;
+	uint64_t spool_bytes; /* there, or about to be copied there */
 
 	struct table funcs;
 	struct upload_events active; /* STARTING to FINISHING */
@@ -313,6 +313,8 @@ void upload_blob_name(char blob[BLOB_MAX], const char *sha, int64_t ctime_ns,
 bool upload_blob_parse(struct slice blob, char sha[SHA_MAX],
     int64_t *ctime_ns_out, char key[KEY_MAX]);
 bool upload_spool_begin(struct uploads *uploads);
+/* So many bytes that were counted are not in the spool. */
+void upload_spool_release(struct uploads *uploads, uint64_t bytes);
 /* The content of an event is not needed any more. */
 void upload_spool_remove(struct uploads *uploads, const char *blob,
     uint64_t bytes);

@@ -1,7 +1,7 @@
 /*
  * upload_run.c - an accepted event from its start to its end.
  *
- * Runs in: gateway; opening descriptors on a helper thread.
+ * Runs in: gateway.
  * Owns:    the events that are running.
  *
  *	waiting -> starting -> running -> finishing (done, failed)
@@ -13,6 +13,8 @@
  * with the gateway was not the function's failure: it is made again under its
  * number, at most UPLOAD_INTERRUPTED times; the count is kept in the event's
  * error.
+ *
+ * Descriptors are opened on a helper thread.
  */
 #include "runtime/hostcall/below.h"
 #include "runtime/hostcall/files.h"
@@ -33,9 +35,9 @@
 static void
 set_error(struct upload_event *event, const char *error)
 {
-	size_t whole = strlen(error);
-	size_t n = whole < ERROR_MAX ? whole : ERROR_MAX;
-	char *copy = slice_dup(slice_from(error, n));
+	size_t n = strlen(error);
+	char *copy =
+	    slice_dup(slice_from(error, n > ERROR_MAX ? ERROR_MAX : n));
 
 	free(event->error);
 	event->error = copy;

@@ -1,13 +1,15 @@
 /*
  * upload_scan.c - walk folders, watch them, see what is there.
  *
- * Runs in: gateway; walking on a helper thread.
+ * Runs in: gateway.
  * Owns:    the list of folders to walk, the walk that goes on.
  *
  * A walk goes on in pieces of some hundred entries, so that neither the
  * helper thread nor memory is taken for long, and waits while too many files
  * are on their way.  A full scan walks the folders of all triggers; what it
  * did not see any more is forgotten.
+ *
+ * Walking is done on a helper thread.
  */
 #include "runtime/hostcall/below.h"
 #include "runtime/loop/loop.h"

@@ -1,13 +1,15 @@
 /*
  * upload_spool.c - copy settled files into the spool, hashing them on the way.
  *
- * Runs in: gateway; copying on a helper thread.
+ * Runs in: gateway.
  * Owns:    the job that runs; the files of the spool (state/spool).
  *
  * The content of an event is SHA256-CTIME-KEY, in hex digits: no two events
  * share a file, and the sweep finds an event by the name.  A batch of files is
  * copied, then synced file by file, then the folder: one commit of the file
  * system's journal takes most of them.  Nothing is accepted before that.
+ *
+ * Copying is done on a helper thread.
  */
 #include "runtime/hostcall/below.h"
 #include "runtime/loop/loop.h"
@@ -248,6 +250,13 @@ is_trouble(int error)
 	    error == ENOMEM;
 }
 
+/* Bytes of the spool that the file takes, at most: one content per event. */
+static uint64_t
+bytes_for(const struct upload_file *file)
+{
+	return file->sig.size * file->nwants;
+}
+
 static void
 answer(struct uploads *uploads, const struct copy *copy)
 {
@@ -256,7 +265,10 @@ answer(struct uploads *uploads, const struct copy *copy)
 	if (copy->error == 0) {
 		upload_well(uploads);
 		upload_version_accept(file);
-	} else if (is_trouble(copy->error)) {
+		return;
+	}
+	upload_spool_release(uploads, bytes_for(file));
+	if (is_trouble(copy->error)) {
 		upload_trouble(uploads, "spooling an upload", copy->error);
 		upload_file_again(file, uploads->config.trouble_ms);
 	} else {
@@ -278,22 +290,24 @@ done(void *arg)
 	free(job);
 }
 
-/* Is there room for one more?  If not, say so and try again later. */
 static bool
-has_room(struct uploads *uploads, const struct upload_file *file,
-    uint64_t batch_bytes)
+has_room(const struct uploads *uploads, const struct upload_file *file)
 {
-	if (uploads->spool_bytes + batch_bytes + file->sig.size <=
-	    uploads->config.max_spool_bytes)
-		return true;
-	if (batch_bytes == 0) {
-		upload_trouble(uploads, "the spool of accepted uploads",
-		    EDQUOT);
-		uploads->waiting = true;
-		loop_timer_start(uploads->work_timer,
-		    (uint64_t)uploads->config.trouble_ms * MS_US);
-	}
-	return false;
+	return uploads->spool_bytes + bytes_for(file) <=
+	    uploads->config.max_spool_bytes;
+}
+
+/* Say so and try again later, then with the next one first: a file that is
+ * too large does not keep the small ones out. */
+static void
+wait_for_room(struct uploads *uploads, struct upload_file *file)
+{
+	upload_trouble(uploads, "the spool of accepted uploads", EDQUOT);
+	TAILQ_REMOVE(&uploads->to_spool, file, queue);
+	TAILQ_INSERT_TAIL(&uploads->to_spool, file, queue);
+	uploads->waiting = true;
+	loop_timer_start(uploads->work_timer,
+	    (uint64_t)uploads->config.trouble_ms * MS_US);
 }
 
 bool
@@ -303,8 +317,12 @@ upload_spool_begin(struct uploads *uploads)
 	struct spool_job *job;
 	uint64_t bytes = 0;
 
-	if (file == NULL || uploads->waiting || !has_room(uploads, file, 0))
+	if (file == NULL || uploads->waiting)
 		return false;
+	if (!has_room(uploads, file)) {
+		wait_for_room(uploads, file);
+		return false;
+	}
 	job = upload_alloc(sizeof(*job));
 	job->uploads = uploads;
 	job->rootfd = uploads->rootfd;
@@ -314,10 +332,11 @@ upload_spool_begin(struct uploads *uploads)
 		TAILQ_REMOVE(&uploads->to_spool, file, queue);
 		file->state = UPLOAD_FILE_COPYING;
 		bytes += file->sig.size;
+		uploads->spool_bytes += bytes_for(file);
 		job->copies[job->n++] = (struct copy){.file = file, .temp = -1};
 		file = TAILQ_FIRST(&uploads->to_spool);
 	} while (file != NULL && job->n < BATCH && bytes < BATCH_BYTES &&
-	    has_room(uploads, file, bytes + 1));
+	    has_room(uploads, file));
 	loop_work(uploads->loop, run, done, job);
 	return true;
 }
@@ -348,12 +367,18 @@ remove_done(void *arg)
 }
 
 void
+upload_spool_release(struct uploads *uploads, uint64_t bytes)
+{
+	uploads->spool_bytes -=
+	    bytes < uploads->spool_bytes ? bytes : uploads->spool_bytes;
+}
+
+void
 upload_spool_remove(struct uploads *uploads, const char *blob, uint64_t bytes)
 {
 	struct removal *removal = upload_alloc(sizeof(*removal));
 
-	uploads->spool_bytes -=
-	    bytes < uploads->spool_bytes ? bytes : uploads->spool_bytes;
+	upload_spool_release(uploads, bytes);
 	removal->uploads = upload_ref(uploads);
 	removal->spoolfd = uploads->spoolfd;
 	(void)strcpy(removal->blob, blob);

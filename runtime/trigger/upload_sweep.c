@@ -1,13 +1,15 @@
 /*
  * upload_sweep.c - at start: make the spool, remove what no event needs.
  *
- * Runs in: gateway; listing and removing on helper threads.
+ * Runs in: gateway.
  * Owns:    the list of what is in the spool.
  *
  * A gateway that was killed leaves copies that nobody accepted, and contents
  * of events that were done.  The name of a content has the key of its event
  * in it, so the store is asked about each; nothing is copied before this is
  * over.
+ *
+ * Listing and removing are done on helper threads.
  */
 #include "runtime/hostcall/below.h"
 #include "runtime/loop/loop.h"

@@ -209,10 +209,11 @@ on_accepted(uint64_t id, const struct err *err, void *arg)
 		file->fault = true;
 	} else if (id != 0) {
 		uploads->stats.accepted++;
-		uploads->spool_bytes += file->sig.size;
 		upload_queue_accepted(uploads, accept->func, id, file->path,
 		    buf_slice(&accept->json), accept->blob, file->sig.size);
 	}
+	if (id == 0)
+		upload_spool_release(uploads, file->sig.size);
 	accept_free(accept);
 	end_accept(file);
 	uploads_work(uploads);
@@ -253,8 +254,10 @@ upload_version_accept(struct upload_file *file)
 	file->state = UPLOAD_FILE_ACCEPTING;
 	file->pending = 1; /* ours */
 	for (size_t i = 0; i < file->nwants; i++) {
-		if (file->wants[i].blob[0] == '\0')
+		if (file->wants[i].blob[0] == '\0') {
+			upload_spool_release(file->uploads, file->sig.size);
 			continue;
+		}
 		file->pending++;
 		accept_for(file, &file->wants[i]);
 	}

@@ -1,7 +1,7 @@
 /*
  * upload_watch.c - inotify: which file was touched.
  *
- * Runs in: gateway; upload_watch_add on helper threads too.
+ * Runs in: gateway.
  * Owns:    the inotify descriptor, which folder each watch is about.
  *
  * Events say where to look; what is true is what is found then.  A folder is
@@ -9,6 +9,8 @@
  * that the loop has not heard of yet is remembered (early) until it has.  A
  * folder that is moved takes its watch along under a wrong name: then all
  * watches are made anew.
+ *
+ * upload_watch_add is called on helper threads too.
  */
 #include "runtime/loop/loop.h"
 #include "runtime/trigger/upload_priv.h"
