@@ -340,9 +340,11 @@ http_conn_drain(struct http_conn *conn)
 {
 	char byte;
 
+	if (conn->running)
+		return;
 	conn->closing |=
 	    http_conn_unread(conn) == 0 && http_conn_unsent(conn) > 0;
-	if (conn->running || conn->closing || conn->work != NULL ||
+	if (conn->closing || conn->work != NULL ||
 	    recv(conn->fd, &byte, 1, MSG_PEEK) > 0)
 		return;
 	http_conn_free(conn);
