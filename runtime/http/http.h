@@ -91,7 +91,8 @@ struct http_callbacks {
 	void (*on_head)(struct http_exchange *x, void *arg); /* may be NULL */
 	void (*on_request)(struct http_exchange *x, void *arg);
 	void (*on_gone)(struct http_exchange *x, void *arg);
-	/* Called for each response the server made by itself; may be NULL. */
+	/* Called for each response the server made by itself; may be NULL.
+	 * Of the request only what was understood is there. */
 	void (*on_refused)(struct http_exchange *x,
 	    const struct http_problem *problem, void *arg);
 	/* A stream's bytes have all been taken: write more.  May be NULL. */

@@ -1,5 +1,5 @@
 /*
- * http_priv.h - what server.c, conn.c and reply.c share.
+ * http_priv.h - what server.c, conn.c, serve.c, send.c and reply.c share.
  *
  * Runs in: gateway.
  * Owns:    a server its connections, spare workspaces and timers; a connection
@@ -17,6 +17,8 @@
 #include "runtime/stat/reqid.h"
 
 #include <sys/queue.h>
+
+#define US_PER_MS UINT64_C(1000)
 
 #define HTTP_READ_BYTES	    16384 /* of one read into the input buffer */
 #define HTTP_AHEAD_BYTES    65536 /* input kept while a request is served */
@@ -143,6 +145,18 @@ conn_of(const struct http_exchange *x)
 	return (struct http_conn *)(uintptr_t)x;
 }
 
+static inline size_t
+http_conn_unread(const struct http_conn *conn)
+{
+	return conn->work == NULL ? 0 : conn->work->in.n - conn->work->in_at;
+}
+
+static inline size_t
+http_conn_unsent(const struct http_conn *conn)
+{
+	return conn->work == NULL ? 0 : conn->work->out.n - conn->work->out_at;
+}
+
 /* server.c */
 void http_server_deadline(struct http_server *server, uint64_t deadline_us);
 void http_server_kick(struct http_conn *conn);
@@ -154,16 +168,24 @@ void http_work_give(struct http_server *server, struct http_work *work);
 void http_conn_new(struct http_server *server, int fd, const char *peer);
 void http_conn_run(struct http_conn *conn);
 void http_conn_expire(struct http_conn *conn);
-void http_conn_expire_write(struct http_conn *conn);
 void http_conn_drain(struct http_conn *conn);
 void http_conn_free(struct http_conn *conn);
 
-/* conn.c: for reply.c; never free it. */
+/* conn.c: these never do. */
 void http_conn_phase(struct http_conn *conn, enum http_phase phase);
-void http_conn_send(struct http_conn *conn, struct slice body);
-void http_conn_answered(struct http_conn *conn);
 void http_conn_wait(struct http_conn *conn);
-size_t http_conn_unsent(const struct http_conn *conn);
+
+/* serve.c: http_conn_step takes from the input what it can; true: again.
+ * http_body_count is called when bytes were added to the body. */
+bool http_conn_step(struct http_conn *conn);
+void http_conn_answered(struct http_conn *conn);
+void http_exchange_begin(struct http_conn *conn);
+enum http_fault http_body_count(struct http_conn *conn, size_t before);
+void http_body_forget(struct http_conn *conn);
+
+/* send.c: what waits, then body; http_conn_expire_write may free. */
+void http_conn_send(struct http_conn *conn, struct slice body);
+void http_conn_expire_write(struct http_conn *conn);
 
 /* reply.c */
 void http_refuse(struct http_conn *conn, enum http_fault fault);

@@ -85,7 +85,7 @@ http_work_give(struct http_server *server, struct http_work *work)
 void
 http_server_deadline(struct http_server *server, uint64_t deadline_us)
 {
-	uint64_t soonest = server->now_us + HTTP_TICK_MS * UINT64_C(1000);
+	uint64_t soonest = server->now_us + HTTP_TICK_MS * US_PER_MS;
 
 	if (deadline_us < soonest)
 		deadline_us = soonest;
@@ -254,7 +254,7 @@ accept_one(struct http_server *server, int fd)
 	    errno == ENOMEM) {
 		accept_pause(server);
 		loop_timer_start(server->accept_again,
-		    HTTP_ACCEPT_WAIT_MS * UINT64_C(1000));
+		    HTTP_ACCEPT_WAIT_MS * US_PER_MS);
 		return false;
 	}
 	return errno != EAGAIN;

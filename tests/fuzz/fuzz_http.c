@@ -62,9 +62,11 @@ check_head(const struct http_head *head)
 	must(r->nheaders <= limits.headers);
 	must(head->http10 || http_host_valid(r->host));
 	must(head->asterisk || (r->path.n > 0 && r->path.p[0] == '/'));
-	must(r->path.n == 0 || memchr(r->path.p, '\0', r->path.n) == NULL);
-	must(memmem(r->path.p, r->path.n, "//", 2) == NULL);
-	must(memmem(r->path.p, r->path.n, "/../", 4) == NULL);
+	if (r->path.n > 0) {
+		must(memchr(r->path.p, '\0', r->path.n) == NULL);
+		must(memmem(r->path.p, r->path.n, "//", 2) == NULL);
+		must(memmem(r->path.p, r->path.n, "/../", 4) == NULL);
+	}
 	for (size_t i = 0; i < r->nheaders; i++) {
 		must(r->headers[i].name.n > 0);
 		must(chars_all(CHARS_TOKEN, r->headers[i].name));

@@ -10,7 +10,7 @@
  *	/hello  "hello", at once         /later   kept in `kept`
  *	/echo   the body back            /big     BIG bytes
  *	/no     404, already in on_head  /tiny    a body of 4 bytes at most
- *	/stream begun, then kept
+ *	/stream begun, then kept         /drain   drains the server in on_head
  */
 #pragma once
 
@@ -48,6 +48,7 @@ static struct http_exchange *kept[KEPT_MAX];
 static size_t nkept;
 static unsigned int requests, heads, gones, refusals, writables;
 static char last_reason[64];
+static bool drained;
 static char *big;
 
 static struct http_limits
@@ -78,6 +79,12 @@ reply_text(struct http_exchange *x, struct slice body)
 }
 
 static inline void
+on_test_drained(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static inline void
 on_test_head(struct http_exchange *x, void *arg)
 {
 	const struct http_request *request = http_request_of(x);
@@ -86,6 +93,8 @@ on_test_head(struct http_exchange *x, void *arg)
 	ck_assert_uint_eq(request->body.n, 0);
 	if (slice_is(request->path, "/tiny"))
 		http_limit_body(x, 4);
+	if (slice_is(request->path, "/drain"))
+		http_server_drain(server, on_test_drained, &drained);
 	if (slice_is(request->path, "/no"))
 		http_reply_problem(x,
 		    &(struct http_problem){.status = 404,

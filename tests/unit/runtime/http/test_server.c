@@ -451,16 +451,9 @@ START_TEST(a_stream_notices_that_its_client_left)
 }
 END_TEST
 
-static void
-on_drained(void *arg)
-{
-	*(bool *)arg = true;
-}
-
 START_TEST(draining_closes_the_idle_and_finishes_the_busy)
 {
 	struct client idle, busy;
-	bool drained = false;
 
 	serve_default();
 	idle = client_open();
@@ -468,7 +461,7 @@ START_TEST(draining_closes_the_idle_and_finishes_the_busy)
 	client_send(&idle, SLICE(GET("/hello")));
 	client_send(&busy, SLICE(GET("/later") GET("/hello")));
 	WAIT(nkept == 1 && client_has(&idle, "hello"));
-	http_server_drain(server, on_drained, &drained);
+	http_server_drain(server, on_test_drained, &drained);
 	WAIT(client_ended(&idle));
 	ck_assert(!drained);
 	reply_text(kept[0], SLICE("late"));
@@ -484,12 +477,30 @@ START_TEST(draining_closes_the_idle_and_finishes_the_busy)
 }
 END_TEST
 
-START_TEST(draining_an_empty_server_is_done_at_once)
+START_TEST(a_request_that_drains_the_server_is_still_served)
 {
-	bool drained = false;
+	struct client c;
 
 	serve_default();
-	http_server_drain(server, on_drained, &drained);
+	c = client_open();
+	client_send(&c,
+	    SLICE(GET("/hello") "POST /drain HTTP/1.1\r\n" H
+				"Content-Length: 3\r\n\r\n"));
+	WAIT(heads == 2);
+	client_send(&c, SLICE("abc"));
+	WAIT(client_ended(&c));
+	ck_assert(client_has(&c, "\r\n\r\nabc"));
+	ck_assert(client_has(&c, "Connection: close\r\n"));
+	client_close(&c);
+	WAIT(drained);
+	serve_end();
+}
+END_TEST
+
+START_TEST(draining_an_empty_server_is_done_at_once)
+{
+	serve_default();
+	http_server_drain(server, on_test_drained, &drained);
 	ck_assert(drained);
 	serve_end();
 }
@@ -570,6 +581,7 @@ main(void)
 	tcase_add_test(tcase, an_aborted_stream_is_visibly_not_whole);
 	tcase_add_test(tcase, a_stream_notices_that_its_client_left);
 	tcase_add_test(tcase, draining_closes_the_idle_and_finishes_the_busy);
+	tcase_add_test(tcase, a_request_that_drains_the_server_is_still_served);
 	tcase_add_test(tcase, draining_an_empty_server_is_done_at_once);
 	tcase_add_test(tcase, freeing_the_server_tells_whoever_waits);
 	tcase_add_test(tcase, a_unix_socket_serves_too);
