@@ -28,6 +28,7 @@
 struct run {
 	struct solo *solo;
 	struct fn_version *version;
+	struct meter *meter; /* for its prices; it keeps nothing */
 	struct files *files; /* NULL: the handler has none */
 	struct buf event;    /* a JSON document */
 	bool json;
@@ -160,10 +161,8 @@ done(struct call *call, const struct call_result *result, void *arg)
 {
 	struct run *run = arg;
 	struct record record = *result->record;
-	struct err err = {0};
 
-	if (meter_price_builtin(&record, &err) < 0)
-		(void)fprintf(stderr, "perilune: %s\n", err.msg);
+	meter_price(run->meter, &record);
 	run->status = record.outcome == RECORD_OUTCOME_OK ? CLI_OK : CLI_FAILED;
 	if (run->json) {
 		print_json(&record, result);
@@ -176,7 +175,7 @@ done(struct call *call, const struct call_result *result, void *arg)
 			(void)fprintf(stderr, "error: %.*s\n%.*s\n",
 			    (int)result->message.n, result->message.p,
 			    (int)result->traceback.n, result->traceback.p);
-		print_receipt(&record, meter_builtin_currency());
+		print_receipt(&record, meter_card_currency(run->meter));
 	}
 	loop_stop(solo_loop(run->solo));
 }
@@ -308,12 +307,19 @@ command_run(int argc, char **argv)
 	    {"output", 0, OPT_TEXT, &output, 0, 0},
 	    {"json", 0, OPT_FLAG, &run.json, 0, 0},
 	};
+	const struct meter_config prices = {.statefd = -1};
+	struct err err = {0};
 	int status;
 
 	if (opts_parse(OPTS(opts), &argc, argv, 1, 1, "FILE") != 0)
 		return CLI_USAGE;
 	if (event != NULL && read_event(&run, event) < 0)
 		return CLI_FAILED;
+	run.meter = meter_new(NULL, NULL, &prices, &err);
+	if (run.meter == NULL) {
+		(void)fprintf(stderr, "perilune: %s\n", err.msg);
+		return CLI_FAILED;
+	}
 	status = check(argv[1], &run.solo, &run.version);
 	if (status != CLI_OK)
 		return status;
@@ -322,6 +328,7 @@ command_run(int argc, char **argv)
 	if (open_files(&run, file, output) == 0)
 		run_once(&run);
 	files_free(run.files);
+	meter_free(run.meter);
 	put_away(run.solo, run.version);
 	buf_fini(&run.event);
 	return run.status;

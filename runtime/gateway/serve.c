@@ -256,7 +256,8 @@ open_admin(struct serve *s, struct err *err)
 	if (here < 0 || fd < 0 || fchdir(s->gateway.state_fd) < 0)
 		return err_sys(err, "admin socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
-		(void)fchdir(here);
+		if (fchdir(here) < 0)
+			return err_sys(err, "current directory");
 		return err_set(err, ERR_BAD_INPUT,
 		    "a server is running already with the state directory %s: "
 		    "stop it, or name another one with --state DIR",
