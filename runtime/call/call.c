@@ -18,6 +18,7 @@
 
 #define HEADERS_MAX	  100 /* of a handler's response */
 #define HEADERS_MAX_BYTES 32768
+#define RERUNS_MAX	  3
 #define LOG_FLOOD_BYTES	  ((uint64_t)64 << 20) /* over the limit: killed */
 
 static void on_deadline(void *arg);
@@ -299,6 +300,7 @@ call_dispatch(struct call *call, struct worker *worker)
 	calls->stats.in_flight++;
 	call->state = CALL_RUNNING;
 	call->worker = worker;
+	call->prev = NULL;
 	call->next = calls->running;
 	if (call->next != NULL)
 		call->next->prev = call;
@@ -652,10 +654,39 @@ call_answer_done(struct call *call, bool ok, struct slice reason)
 	worker_flush(call->worker);
 }
 
+/*
+ * The worker died with our bytes unread, so it cannot have begun: the call
+ * goes back to the head of the queue, and nobody notices.
+ */
+static bool
+rerun(struct call *call)
+{
+	struct function *function = call->function;
+
+	if (!call->worker->unread || call->out_of_time ||
+	    call->reruns == RERUNS_MAX)
+		return false;
+	call->reruns++;
+	unlink_running(call);
+	tenure_of(call->worker)->call = NULL;
+	loop_timer_stop(call->worker->timer);
+	function->nbusy--;
+	call->calls->stats.in_flight--;
+	call->state = CALL_QUEUED;
+	call->worker = NULL;
+	call->next = call->prev = NULL;
+	call->started_us = 0;
+	call->frames = 0;
+	function_enqueue_first(function, call);
+	return true;
+}
+
 /* The worker is gone; this call is the one that it was running. */
 void
 call_on_death(struct call *call, const struct worker_death *death)
 {
+	if (rerun(call))
+		return;
 	if (call->out_of_time) {
 		fail_timeout(call, (struct slice){0});
 		return;

@@ -47,6 +47,7 @@ struct call {
 	uint64_t log_bytes;
 	uint64_t logs_dropped;
 	uint32_t frames;
+	uint32_t reruns; /* workers that died before they read it */
 	bool announced; /* STARTED is expected */
 	bool out_of_time;
 	bool asked;	/* a FILE_* question is not answered yet */
@@ -128,6 +129,7 @@ void calls_check_drained(struct calls *calls);
 /* function.c */
 struct function *function_of(struct calls *calls, struct fn_version *version);
 void function_enqueue(struct function *function, struct call *call);
+void function_enqueue_first(struct function *function, struct call *call);
 void function_unqueue(struct function *function, struct call *call);
 void function_serve(struct function *function); /* queue and workers meet */
 void function_worker_free(struct function *function, struct worker *worker);

@@ -18,7 +18,6 @@
 
 #define TICK_US 100000 /* idle time-outs are looked at so often */
 
-static void start_one(struct function *function);
 static void on_again(void *arg);
 static void on_start_build(struct function *function, struct worker *worker,
     const char *error, void *arg);
@@ -115,6 +114,21 @@ function_enqueue(struct function *function, struct call *call)
 	else
 		function->first = call;
 	function->last = call;
+	function->queued++;
+	function->calls->stats.queued++;
+	function->calls->stats.queued_bytes += call->request.bytes_in;
+}
+
+void
+function_enqueue_first(struct function *function, struct call *call)
+{
+	call->prev = NULL;
+	call->next = function->first;
+	if (function->first != NULL)
+		function->first->prev = call;
+	else
+		function->last = call;
+	function->first = call;
 	function->queued++;
 	function->calls->stats.queued++;
 	function->calls->stats.queued_bytes += call->request.bytes_in;
@@ -318,6 +332,7 @@ struct ticket {
 	struct function *function;
 	struct fn_version *version; /* keeps the function alive */
 	enum record_cause cause;
+	bool early;
 };
 
 static void
@@ -330,6 +345,7 @@ on_forked(struct worker *worker, void *arg)
 	function->nstarting--;
 	tenure_begin(function, worker, RECORD_KIND_FORK, ticket->cause);
 	tenure = tenure_of(worker);
+	tenure->served = ticket->early;
 	tenure->spawn_us = worker->spawned_us - worker->asked_us;
 	tenure->jail_us = worker->ready_us - worker->spawned_us;
 	furnish(function, worker);
@@ -337,8 +353,9 @@ on_forked(struct worker *worker, void *arg)
 	free(ticket);
 }
 
+/* early: it is started before a request needs it, whose start is then warm. */
 static void
-start_one(struct function *function)
+start_one(struct function *function, bool early)
 {
 	struct calls *calls = function->calls;
 	uint32_t memory_mb = function->version->manifest.memory_mb;
@@ -348,6 +365,7 @@ start_one(struct function *function)
 
 	if (worker != NULL) {
 		tenure_begin(function, worker, RECORD_KIND_IMAGE, cause);
+		tenure_of(worker)->served = early;
 		furnish(function, worker);
 		return;
 	}
@@ -357,6 +375,7 @@ start_one(struct function *function)
 	ticket->function = function;
 	ticket->version = fn_version_ref(function->version);
 	ticket->cause = cause;
+	ticket->early = early;
 	function->nstarting++;
 	(void)pool_fork(calls->pool, memory_mb, on_forked, ticket);
 }
@@ -438,10 +457,10 @@ function_serve(struct function *function)
 	expires_us = expire(function);
 	function_facts(function, &facts);
 	more = scale_decide(&facts);
-	if (more == 0)
-		more = min_missing(function);
 	for (; more > 0; more--)
-		start_one(function);
+		start_one(function, false);
+	for (more = min_missing(function); more > 0; more--)
+		start_one(function, true);
 	if (function->first != NULL) {
 		uint64_t again_us;
 

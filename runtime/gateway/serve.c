@@ -193,12 +193,13 @@ open_listener(const char *text, struct err *err)
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
 	    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
+	uint64_t port;
 	const char *colon = strrchr(text, ':');
 	char host[256];
 	int got;
 	int fd;
 
-	if (colon == NULL || colon[1] == '\0' ||
+	if (colon == NULL || !slice_u64(slice_of(colon + 1), 65535, &port) ||
 	    !slice_copy(host, sizeof(host),
 		slice_from(text, (size_t)(colon - text))))
 		return err_set(err, ERR_BAD_INPUT,

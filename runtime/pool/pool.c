@@ -63,6 +63,7 @@ pool_new(struct loop *loop, unsigned int ready_workers,
 	pool->arg = arg;
 	pool->control = -1;
 	pool->waits_last = &pool->waits;
+	pool->users[0] = 1; /* the default class is always wanted */
 	pool->retry = loop_timer_new(loop, on_retry, pool);
 	pool->read_buffer = malloc(POOL_READ_BYTES);
 	if (pool->read_buffer == NULL)

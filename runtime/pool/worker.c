@@ -152,15 +152,11 @@ worker_flush(struct worker *worker)
 {
 	ssize_t n;
 
-	if (worker->out.n == 0 || worker->dying) {
-		worker->out.n = 0;
+	if (worker->out.n == 0 || worker->dying)
 		return;
-	}
 	n = send(worker->fd, worker->out.p, worker->out.n, MSG_NOSIGNAL);
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		worker->out.n = 0; /* its end is read next */
-		return;
-	}
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return; /* its end is read next */
 	if (n == (ssize_t)worker->out.n)
 		buf_reset(&worker->out, OUT_KEEP_BYTES);
 	else if (n > 0)
@@ -242,6 +238,9 @@ read_once(struct worker *worker)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	/* unix(7): the peer closed with bytes of ours in its queue */
+	if ((n < 0 && errno == ECONNRESET) || (n <= 0 && worker->out.n > 0))
+		worker->unread = true;
 	if (n <= 0)
 		return -1;
 	if (gather) {

@@ -43,6 +43,7 @@ struct worker {
 	bool dying;	     /* killed or gone; no more frames */
 	bool death_known;
 	bool closed;	 /* the stream has ended */
+	bool unread; /* ... before it had read all that we sent */
 	int status;	 /* as of wait(2), when death_known */
 	char breach[96]; /* protocol breach, "" if none */
 	struct loop_watch *watch;

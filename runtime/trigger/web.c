@@ -166,10 +166,8 @@ on_head(struct http_exchange *x, void *arg)
 	request->x = x;
 	request->version = fn_version_ref(version);
 	http_set_context(x, request);
-	http_limit_body(x,
-	    version->manifest.max_request_bytes < web->config.limits.body_bytes
-		? version->manifest.max_request_bytes
-		: web->config.limits.body_bytes);
+	if (version->manifest.max_request_bytes > 0)
+		http_limit_body(x, version->manifest.max_request_bytes);
 }
 
 /* "127.0.0.1:5678" without the port, "[::1]:5678" without the brackets. */
