@@ -20,10 +20,12 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MAGIC	     "PLNJRNL"
 #define VERSION	     1
@@ -156,6 +158,13 @@ open_existing(int dirfd)
 	    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
+/* errno after opening what is no regular file: symlink, directory, FIFO. */
+static bool
+is_odd(int error)
+{
+	return error == ELOOP || error == EISDIR || error == ENXIO;
+}
+
 /* Whatever else has the name goes aside: nothing of it is thrown away. */
 static int
 open_file(int dirfd, uint32_t slots, int *fd_out, bool *bad_out,
@@ -164,7 +173,11 @@ open_file(int dirfd, uint32_t slots, int *fd_out, bool *bad_out,
 	auto_close int fd = open_existing(dirfd);
 
 	*bad_out = false;
-	if ((fd < 0 && errno != ENOENT) || (fd >= 0 && !is_ours(fd, slots))) {
+	if (fd < 0 && errno != ENOENT && !is_odd(errno))
+		return err_sys(err,
+		    "state directory: cannot open the "
+		    "journal");
+	if (fd < 0 ? errno != ENOENT : !is_ours(fd, slots)) {
 		if (renameat(dirfd, JOURNAL_FILE, dirfd, JOURNAL_BAD) < 0)
 			return err_sys(err,
 			    "the journal is none of ours and can't be renamed "

@@ -24,10 +24,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAIN_US   50000   /* records wait so long for company */
-#define RETRY_US   1000000 /* after the store refused a batch */
-#define BATCH_MAX  2000
-#define HURRY_PART 4 /* journal full by 1/4: do not wait */
+#define DRAIN_US  50000	  /* records wait so long for company */
+#define RETRY_US  1000000 /* after the store refused a batch */
+#define BATCH_MAX 2000
+#define HURRY	  (JOURNAL_SLOTS / 4) /* so many wait: do not wait longer */
+
+#define BAD_JOURNAL                                             \
+	"the journal was damaged or of another version: it is " \
+	"now " JOURNAL_BAD ", and its records are not in the ledger"
 
 struct flush {
 	struct flush *next;
@@ -57,7 +61,9 @@ struct meter {
 	uint64_t records;
 	uint64_t recovered;
 	struct flush *flushes; /* oldest first */
-	char note[ERR_MSG_MAX];
+	bool bad_journal;
+	bool failing; /* the store refused the last batch */
+	char failure[ERR_MSG_MAX];
 };
 
 static void *
@@ -82,16 +88,20 @@ start_timer(struct meter *meter, uint64_t after_us)
 	loop_timer_start(meter->timer, after_us);
 }
 
+/* Those whose records the ledger has; all: the others too. */
 static void
 finish_flushes(struct meter *meter, bool all)
 {
-	uint64_t last = meter->appended; /* not those that callbacks add */
+	struct flush *list = meter->flushes;
+	struct flush **end = &list;
+	struct flush *flush;
 
-	while (meter->flushes != NULL && meter->flushes->until <= last &&
-	    (all || meter->flushes->until <= meter->released)) {
-		struct flush *flush = meter->flushes;
-
-		meter->flushes = flush->next;
+	while (*end != NULL && (all || (*end)->until <= meter->released))
+		end = &(*end)->next;
+	meter->flushes = *end;
+	*end = NULL;
+	while ((flush = list) != NULL) {
+		list = flush->next;
 		flush->done(flush->arg);
 		free(flush);
 	}
@@ -102,7 +112,8 @@ static void drain(struct meter *meter);
 static void
 batch_failed(struct meter *meter, const struct err *err)
 {
-	(void)snprintf(meter->note, sizeof(meter->note),
+	meter->failing = true;
+	(void)snprintf(meter->failure, sizeof(meter->failure),
 	    "records wait in the journal: %.200s", err->msg);
 	start_timer(meter, RETRY_US);
 	finish_flushes(meter, true);
@@ -113,7 +124,7 @@ batch_added(struct meter *meter, size_t n)
 {
 	journal_release(meter->journal, n);
 	meter->released += n;
-	*meter->note = '\0';
+	meter->failing = false;
 	if (journal_waiting(meter->journal) >= BATCH_MAX ||
 	    meter->flushes != NULL)
 		drain(meter);
@@ -185,11 +196,7 @@ recover(struct meter *meter, int statefd, struct err *err)
 	meter->next_seq = last + 1;
 	meter->recovered = found.recovered;
 	meter->appended = found.recovered;
-	if (found.bad)
-		(void)snprintf(meter->note, sizeof(meter->note),
-		    "the journal was damaged or of another version: it is "
-		    "now %s, and its records are not in the ledger",
-		    JOURNAL_BAD);
+	meter->bad_journal = found.bad;
 	return 0;
 }
 
@@ -233,9 +240,9 @@ meter_add(struct meter *meter, struct record *record)
 	if (meter->store == NULL)
 		return;
 	meter->appended += journal_append(meter->journal, record);
-	if (meter->batch != NULL || *meter->note != '\0')
-		return; /* its completion, or the retry, takes this one too */
-	if (journal_waiting(meter->journal) > JOURNAL_SLOTS / HURRY_PART)
+	if (meter->batch != NULL)
+		return; /* its completion takes this one too */
+	if (!meter->failing && journal_waiting(meter->journal) > HURRY)
 		drain(meter);
 	else if (!meter->timing)
 		start_timer(meter, DRAIN_US);
@@ -256,7 +263,9 @@ meter_card_currency(const struct meter *meter)
 const char *
 meter_note(const struct meter *meter)
 {
-	return *meter->note == '\0' ? NULL : meter->note;
+	if (meter->failing)
+		return meter->failure;
+	return meter->bad_journal ? BAD_JOURNAL : NULL;
 }
 
 int

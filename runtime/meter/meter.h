@@ -67,7 +67,8 @@ void meter_stats(const struct meter *meter, struct meter_stats *stats_out);
 const char *meter_note(const struct meter *meter);
 
 /* Write what waits to the store now; done when it is durable, or when the
- * store refused it (it is in the journal then, for the next start). */
+ * store refused it (it is in the journal then, for the next start).  done may
+ * be called before this returns; it may not free the meter. */
 void meter_flush(struct meter *meter, void (*done)(void *arg), void *arg);
 
 /* The record as one JSON object, for logs, listings and `invoke --json`. */

@@ -15,18 +15,15 @@
 #include "sandbox/base/cleanup.h"
 #include "sandbox/base/err.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define BILLED_MS_MAX ((uint64_t)1 << 40) /* 34 years */
 #define MEMORY_MB_MAX ((uint64_t)1 << 22) /* 4 TiB */
-
-extern const char price_default_card[];
-extern const size_t price_default_card_bytes;
 
 /* --- the bill ----------------------------------------------------------- */
 
@@ -167,8 +164,8 @@ static bool
 parse_date(const char *text, int64_t *ms_out)
 {
 	struct tm tm = {0};
-	struct tm back;
 	time_t seconds;
+	int mday;
 	const char *end;
 
 	if (text == NULL || strlen(text) != 10)
@@ -176,10 +173,10 @@ parse_date(const char *text, int64_t *ms_out)
 	end = strptime(text, "%Y-%m-%d", &tm);
 	if (end == NULL || *end != '\0')
 		return false;
+	mday = tm.tm_mday;
 	seconds = timegm(&tm);
-	if (gmtime_r(&seconds, &back) == NULL || back.tm_mday != tm.tm_mday ||
-	    back.tm_mon != tm.tm_mon)
-		return false; /* 30th of February */
+	if (tm.tm_mday != mday)
+		return false; /* 30th of February: timegm made it March */
 	*ms_out = (int64_t)seconds * 1000;
 	return true;
 }

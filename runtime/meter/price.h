@@ -45,6 +45,10 @@ struct price_card {
 	size_t n;			      /* at least 1 */
 };
 
+/* prices/default.json, as it was when this was built (tools/embed.py). */
+extern const char price_default_card[];
+extern const size_t price_default_card_bytes;
+
 /* path NULL or "": the card that is built in.  On error (which names file,
  * line and field) *card_out is as it was. */
 int price_card_load(struct price_card *card_out, const char *path,
