@@ -12,9 +12,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -725,6 +727,34 @@ START_TEST(a_file_that_is_held_open_is_not_complete)
 }
 END_TEST
 
+/* The gateway was down when it was begun, or it is written elsewhere. */
+START_TEST(a_file_that_somebody_writes_is_not_complete)
+{
+	int fd;
+	int linked;
+
+	make_folder("in");
+	fd = open_file("in/a.csv", O_WRONLY | O_CREAT);
+	ck_assert_int_eq(write(fd, "half", 4), 4);
+	start();
+	linked = open_file("elsewhere", O_WRONLY | O_CREAT);
+	ck_assert_int_eq(write(linked, "half", 4), 4);
+	(void)run_for(never, 50);
+	ck_assert_int_eq(linkat(root_fd, "elsewhere", root_fd, "in/b.csv", 0),
+	    0);
+	(void)run_for(never, 200); /* over unclosed_ms */
+	ck_assert_uint_eq(store.n, 0);
+	ck_assert_int_eq(write(fd, "full", 4), 4);
+	ck_assert_int_eq(write(linked, "full", 4), 4);
+	(void)close(fd);
+	(void)close(linked);
+	expect(all_done, 2);
+	ck_assert_str_eq(runs[0].content, "halffull");
+	ck_assert_str_eq(runs[1].content, "halffull");
+	still(2);
+}
+END_TEST
+
 /* Without the right to ask the kernel who has a file open. */
 START_TEST(a_strangers_file_settles_by_time)
 {
@@ -1198,6 +1228,47 @@ START_TEST(a_store_that_fails_loses_nothing)
 }
 END_TEST
 
+START_TEST(events_are_loaded_when_the_store_is_well_again)
+{
+	start_watching();
+	behaviour = HOLD;
+	put("in/a.csv", "a");
+	expect(all_open, 1);
+	kill_gateway();
+	behaviour = FINISH;
+	store.broken = true;
+	start();
+	(void)run_for(never, 100);
+	store.broken = false;
+	expect(all_done, 2);
+}
+END_TEST
+
+START_TEST(a_disk_that_is_full_makes_files_wait)
+{
+	struct rlimit limit = {4, 1000}; /* as if there were four bytes */
+
+	start_watching();
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	put("in/b.csv", "1234");
+	expect(all_done, 2);
+	limit.rlim_cur = 1000;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	put("elsewhere", "12345");
+	limit.rlim_cur = 4;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	move("elsewhere", "in/a.csv");
+	(void)run_for(never, 200);
+	ck_assert_uint_eq(store.n, 2);
+	ck_assert_ptr_nonnull(strstr(notes, "spooling an upload: File too"));
+	limit.rlim_cur = 1000;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	expect(all_done, 3);
+	ck_assert(run_for(spool_is_empty, PATIENCE_MS));
+}
+END_TEST
+
 START_TEST(a_full_spool_makes_files_wait)
 {
 	config.max_spool_bytes = 25;
@@ -1322,6 +1393,7 @@ main(void)
 	tcase_add_test(tcase,
 	    other_content_of_the_same_size_and_time_is_a_new_version);
 	tcase_add_test(tcase, a_file_that_is_held_open_is_not_complete);
+	tcase_add_test(tcase, a_file_that_somebody_writes_is_not_complete);
 	tcase_add_test(tcase, a_strangers_file_settles_by_time);
 	tcase = add_case(suite, "refusing");
 	tcase_add_test(tcase,
@@ -1351,6 +1423,8 @@ main(void)
 	tcase_add_test(tcase, content_that_is_lost_is_said);
 	tcase = add_case(suite, "trouble");
 	tcase_add_test(tcase, a_store_that_fails_loses_nothing);
+	tcase_add_test(tcase, events_are_loaded_when_the_store_is_well_again);
+	tcase_add_test(tcase, a_disk_that_is_full_makes_files_wait);
 	tcase_add_test(tcase, a_full_spool_makes_files_wait);
 	tcase_add_test(tcase, an_output_folder_that_cannot_be_is_said);
 	tcase_add_test(tcase, the_folder_itself_may_be_moved_and_made_again);
