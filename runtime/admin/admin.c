@@ -58,8 +58,9 @@ admin_param(const struct http_exchange *x, const char *name, char *text_out,
 		size_t key = eq == NULL ? n : (size_t)(eq - query.p);
 
 		if (slice_is(slice_from(query.p, key), name))
-			return decode(eq == NULL ? (struct slice){0} :
-						   slice_from(eq + 1, n - key - 1),
+			return decode(eq == NULL
+				? (struct slice){0}
+				: slice_from(eq + 1, n - key - 1),
 			    text_out, bytes);
 		n += amp != NULL;
 		query = slice_from(query.p + n, query.n - n);
@@ -263,16 +264,15 @@ admin_new(const struct admin_world *world, const struct http_limits *limits)
 {
 	const struct http_callbacks callbacks = {.on_request = on_request,
 	    .on_gone = on_gone};
-	const struct http_callbacks only_metrics = {
-	    .on_request = on_metrics_request,
+	const struct http_callbacks only_metrics = {.on_request =
+							on_metrics_request,
 	    .on_gone = on_gone};
 	struct admin *admin = calloc(1, sizeof(*admin));
 
 	if (admin == NULL)
 		abort();
 	admin->world = *world;
-	admin->server =
-	    http_server_new(world->loop, limits, &callbacks, admin);
+	admin->server = http_server_new(world->loop, limits, &callbacks, admin);
 	admin->metrics_server =
 	    http_server_new(world->loop, limits, &only_metrics, admin);
 	return admin;

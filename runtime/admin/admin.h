@@ -20,7 +20,6 @@
 #include "runtime/trigger/web.h"
 
 struct admin;
-struct starts;
 
 /* What it shows and acts on; all borrowed, for the life of the admin. */
 struct admin_world {
@@ -33,11 +32,10 @@ struct admin_world {
 	struct logbook *logbook;
 	struct metrics *metrics;
 	struct recent *recent;
-	struct starts *starts;
 	struct web *web;
 	const struct jail_report *report; /* of the newest zygote */
 	const struct buf *self_test;	  /* its lines */
-	const unsigned int *allowed;	  /* layers allowed to be missing, bits */
+	const unsigned int *allowed; /* layers allowed to be missing, bits */
 	const bool *ready;
 	const char *state_path;
 	const char *functions_path;

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define METHOD_MAX 32
+#define METHOD_MAX     32
 #define PATH_MAX_BYTES 1024
 
 struct invocation {
@@ -25,7 +25,8 @@ struct invocation {
 	char id[RECORD_ID_MAX];
 	char method[METHOD_MAX];
 	char path[PATH_MAX_BYTES];
-	struct buf body; /* the request's, kept while the function goes to zero */
+	struct buf
+	    body; /* the request's, kept while the function goes to zero */
 };
 
 static void
@@ -184,8 +185,7 @@ start(void *arg)
 		.accepted_us = clock_mono_us(),
 		.bytes_in = invocation->body.n,
 		.attempt = 1,
-		.kind = invocation->is_json ? WIRE_EVENT_JSON :
-					      WIRE_EVENT_HTTP,
+		.kind = invocation->is_json ? WIRE_EVENT_JSON : WIRE_EVENT_HTTP,
 		.encode = encode,
 		.done = done,
 		.arg = invocation});

@@ -4,7 +4,6 @@
  * Runs in: gateway.
  */
 #include "runtime/admin/admin_priv.h"
-#include "runtime/stat/starts.h"
 #include "sandbox/base/clock.h"
 
 #include <stdio.h>
@@ -15,7 +14,8 @@
 static void
 separate(struct buf *out)
 {
-	if (out->n > 0 && out->p[out->n - 1] != '[' && out->p[out->n - 1] != '{')
+	if (out->n > 0 && out->p[out->n - 1] != '[' &&
+	    out->p[out->n - 1] != '{')
 		buf_putc(out, ',');
 }
 
@@ -24,9 +24,9 @@ separate(struct buf *out)
 static const char *
 state_name(enum catalog_state state)
 {
-	return state == CATALOG_SERVING ? "serving" :
-	    state == CATALOG_BROKEN	? "broken" :
-					  "reading";
+	return state == CATALOG_SERVING ? "serving"
+	    : state == CATALOG_BROKEN	? "broken"
+					: "reading";
 }
 
 static void
@@ -181,6 +181,45 @@ put_details(struct buf *out, const struct fn_version *version)
 }
 
 static void
+put_phase(struct buf *out, const char *name, const struct hist *hist)
+{
+	separate(out);
+	buf_addf(out,
+	    "\"%s_us\":{\"count\":%llu,\"p50\":%llu,\"p90\":%llu,"
+	    "\"p99\":%llu,\"max\":%llu}",
+	    name, (unsigned long long)hist->count,
+	    (unsigned long long)hist_quantile(hist, 0.5),
+	    (unsigned long long)hist_quantile(hist, 0.9),
+	    (unsigned long long)hist_quantile(hist, 0.99),
+	    (unsigned long long)hist->max);
+}
+
+static void
+each_start(enum record_kind kind, enum record_cause cause, uint64_t count,
+    const struct hist *const *phases, void *arg)
+{
+	struct buf *out = arg;
+
+	separate(out);
+	buf_addf(out,
+	    "{\"kind\":\"%s\",\"cause\":\"%s\",\"count\":%llu,\"phases\":{",
+	    record_kind_name(kind), record_cause_name(cause),
+	    (unsigned long long)count);
+	for (unsigned int i = 0; i < METRICS_PHASES_N; i++)
+		if (phases[i] != NULL)
+			put_phase(out, metrics_phase_name(i), phases[i]);
+	buf_puts(out, "}}");
+}
+
+static void
+put_starts(const struct metrics *metrics, const char *name, struct buf *out)
+{
+	buf_putc(out, '[');
+	metrics_starts(metrics, name, each_start, out);
+	buf_putc(out, ']');
+}
+
+static void
 one_function(const struct admin *admin, struct http_exchange *x,
     struct slice name)
 {
@@ -198,7 +237,7 @@ one_function(const struct admin *admin, struct http_exchange *x,
 	if (entry->version != NULL)
 		put_details(&out, entry->version);
 	buf_puts(&out, ",\"starts\":");
-	starts_write(admin->world.starts, entry->name, &out);
+	put_starts(admin->world.metrics, entry->name, &out);
 	buf_putc(&out, '}');
 	admin_reply_json(x, &out);
 }
@@ -246,9 +285,9 @@ each_worker(const struct worker *worker, void *arg)
 	struct buf *out = arg;
 	uint64_t now_us = clock_mono_us();
 	uint64_t idle_us =
-	    worker->state == WIRE_IDLE && worker->idle_since_us != 0 ?
-	    now_us - worker->idle_since_us :
-	    0;
+	    worker->state == WIRE_IDLE && worker->idle_since_us != 0
+	    ? now_us - worker->idle_since_us
+	    : 0;
 
 	separate(out);
 	buf_addf(out, "{\"pid\":%d,\"state\":\"%s\",", (int)worker->pid,
@@ -321,9 +360,9 @@ put_layer(const struct admin_world *w, enum jail_layer layer, struct buf *out)
 	buf_putc(out, '{');
 	admin_put_string(out, "name", jail_layer_name(layer));
 	buf_addf(out, ",\"state\":\"%s\",\"required\":%s,",
-	    active	? "active" :
-		allowed ? "allowed" :
-			  "missing",
+	    active	  ? "active"
+		: allowed ? "allowed"
+			  : "missing",
 	    jail_layer_need(layer) == JAIL_WARN ? "false" : "true");
 	admin_put_string(out, "how", jail_layer_how(layer));
 	buf_putc(out, ',');
@@ -340,13 +379,13 @@ put_self_test(struct slice lines, struct buf *out)
 		const char *end = memchr(lines.p, '\n', lines.n);
 		size_t n = end == NULL ? lines.n : (size_t)(end - lines.p);
 		const char *tab = memchr(lines.p, '\t', n);
-		const char *tab2 = tab == NULL ?
-		    NULL :
-		    memchr(tab + 1, '\t', n - (size_t)(tab + 1 - lines.p));
+		const char *tab2 = tab == NULL
+		    ? NULL
+		    : memchr(tab + 1, '\t', n - (size_t)(tab + 1 - lines.p));
 
 		if (tab2 != NULL) {
-			struct slice want = slice_from(tab + 1,
-			    (size_t)(tab2 - tab) - 1);
+			struct slice want =
+			    slice_from(tab + 1, (size_t)(tab2 - tab) - 1);
 			struct slice got = slice_from(tab2 + 1,
 			    n - (size_t)(tab2 + 1 - lines.p));
 

@@ -110,8 +110,7 @@ build_start(struct function *function, struct worker *worker,
 	build->done = done;
 	build->arg = arg;
 	tenure_of(worker)->build = build;
-	worker->timer =
-	    loop_timer_new(function->calls->loop, on_timer, build);
+	worker->timer = loop_timer_new(function->calls->loop, on_timer, build);
 	loop_timer_start(worker->timer,
 	    function->calls->limits.init_timeout_ms * 1000);
 	worker->state = WIRE_BUILDING;
@@ -150,8 +149,8 @@ on_built(struct build *build, struct wire_reader *r)
 {
 	uint64_t heap_bytes = wire_get_u64(r);
 	uint64_t peak = wire_get_u64(r);
-	uint64_t limit =
-	    (uint64_t)build->function->version->manifest.memory_mb << 20;
+	uint64_t limit = (uint64_t)build->function->version->manifest.memory_mb
+	    << 20;
 
 	if (!wire_got_all(r) || build->built || heap_bytes == 0 ||
 	    heap_bytes > limit || peak > limit) {
@@ -179,8 +178,7 @@ on_failed(struct build *build, struct wire_reader *r)
 		return;
 	}
 	if (why == WIRE_FAIL_TIMEOUT)
-		buf_addf(&text,
-		    "the init (top level) ran longer than %llu ms",
+		buf_addf(&text, "the init (top level) ran longer than %llu ms",
 		    (unsigned long long)
 			build->function->calls->limits.init_timeout_ms);
 	else if (why == WIRE_FAIL_MEMORY)

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HEADERS_MAX	  100   /* of a handler's response */
+#define HEADERS_MAX	  100 /* of a handler's response */
 #define HEADERS_MAX_BYTES 32768
 #define LOG_FLOOD_BYTES	  ((uint64_t)64 << 20) /* over the limit: killed */
 
@@ -87,9 +87,8 @@ note_dropped_logs(struct call *call)
 	(void)snprintf(text, sizeof(text),
 	    "%llu log lines dropped: more than max_log_bytes",
 	    (unsigned long long)call->logs_dropped);
-	call->calls->callbacks.on_log(call->function->version,
-	    call->request_id, WIRE_LOG_WARN, slice_of(text),
-	    (struct slice){0}, call->calls->arg);
+	call->calls->callbacks.on_log(call->function->version, call->request_id,
+	    WIRE_LOG_WARN, slice_of(text), (struct slice){0}, call->calls->arg);
 }
 
 static void
@@ -103,13 +102,23 @@ learn(struct call *call)
 	if (record->outcome != RECORD_OUTCOME_OK &&
 	    record->outcome != RECORD_OUTCOME_ERROR)
 		return;
-	function->handler_us = function->handler_us == 0 ?
-	    record->handler_us + 1 :
-	    (function->handler_us * 7 + record->handler_us) / 8 + 1;
+	function->handler_us = function->handler_us == 0
+	    ? record->handler_us + 1
+	    : (function->handler_us * 7 + record->handler_us) / 8 + 1;
 	if (record->kind != RECORD_KIND_WARM)
-		function->start_us = function->start_us == 0 ?
-		    start_us :
-		    (function->start_us * 7 + start_us) / 8;
+		function->start_us = function->start_us == 0
+		    ? start_us
+		    : (function->start_us * 7 + start_us) / 8;
+}
+
+/* Did the worker end with the call?  Then its next start is a replacement. */
+static bool
+costs_worker(unsigned int outcome)
+{
+	return outcome == RECORD_OUTCOME_TIMEOUT ||
+	    outcome == RECORD_OUTCOME_MEMORY ||
+	    outcome == RECORD_OUTCOME_CRASHED ||
+	    outcome == RECORD_OUTCOME_CANCELLED;
 }
 
 /* Leave the queue or the worker, write the record, tell the caller. */
@@ -132,6 +141,10 @@ finish(struct call *call, struct call_result *result)
 		loop_timer_stop(call->worker->timer);
 		function->nbusy--;
 		calls->stats.in_flight--;
+		if (costs_worker(record->outcome)) {
+			function->lost++;
+			call->worker->mourned = true;
+		}
 	}
 	call->state = CALL_OVER;
 	if (call->over_out != NULL)
@@ -217,9 +230,8 @@ call_start(struct calls *calls, const struct call_request *request)
 
 	function_enqueue(function, call);
 	if (calls->draining) {
-		call_fail(call, RECORD_OUTCOME_REJECTED,
-		    RECORD_FAILED_GATEWAY, 503, "draining",
-		    "the server is shutting down");
+		call_fail(call, RECORD_OUTCOME_REJECTED, RECORD_FAILED_GATEWAY,
+		    503, "draining", "the server is shutting down");
 		return NULL;
 	}
 	if (full && function->idle == NULL) {
@@ -319,7 +331,8 @@ fail_timeout(struct call *call, struct slice traceback)
 	struct record *record = &call->record;
 	char text[160];
 
-	(void)snprintf(text, sizeof(text), "the handler ran longer than %u ms%s",
+	(void)snprintf(text, sizeof(text),
+	    "the handler ran longer than %u ms%s",
 	    call->function->version->manifest.timeout_ms,
 	    traceback.n == 0 ? " and had to be killed" : "");
 	result.message = slice_of(text);
@@ -347,17 +360,14 @@ on_deadline(void *arg)
 		return;
 	}
 	worker_kill(worker);
-	worker->killed_by_us = false; /* it must be replaced */
 	fail_timeout(call, (struct slice){0});
 }
 
 void
 call_cancel(struct call *call)
 {
-	if (call->state == CALL_RUNNING) {
+	if (call->state == CALL_RUNNING)
 		worker_kill(call->worker);
-		call->worker->killed_by_us = false;
-	}
 	call_fail(call, RECORD_OUTCOME_CANCELLED, RECORD_FAILED_CLIENT, 499,
 	    "client_gone", "the client went away");
 }
@@ -370,7 +380,6 @@ breach(struct call *call, const char *what)
 	(void)snprintf(call->worker->breach, sizeof(call->worker->breach), "%s",
 	    what);
 	worker_kill(call->worker);
-	call->worker->killed_by_us = false;
 }
 
 /* Every header of a handler is checked as one from the network would be. */
@@ -516,17 +525,15 @@ on_failed(struct call *call, struct wire_reader *r)
 	struct slice traceback = wire_get_str(r);
 	bool spent = why == WIRE_FAIL_TIMEOUT || why == WIRE_FAIL_MEMORY;
 
-	if (!wire_got_all(r) || why < WIRE_FAIL_ERROR ||
-	    why > WIRE_FAIL_LOAD || !note_peak(call, peak) ||
+	if (!wire_got_all(r) || why < WIRE_FAIL_ERROR || why > WIRE_FAIL_LOAD ||
+	    !note_peak(call, peak) ||
 	    (why == WIRE_FAIL_TIMEOUT && !call->out_of_time)) {
 		breach(call, "FAILED that cannot be read");
 		return;
 	}
 	fail_as_said(call, why, message, traceback);
-	if (spent) { /* it is ending itself */
+	if (spent) /* it is ending itself */
 		worker_kill(worker);
-		worker->killed_by_us = false;
-	}
 	release(function, worker);
 }
 
@@ -567,8 +574,7 @@ on_time(const struct call *call)
 }
 
 static void
-on_file(struct call *call, const struct wire_header *header,
-    struct slice body)
+on_file(struct call *call, const struct wire_header *header, struct slice body)
 {
 	if (call->asked) {
 		breach(call, "a second question before the answer");
@@ -601,9 +607,9 @@ call_on_frame(struct call *call, const struct wire_header *header,
 	struct wire_reader r = {(const uint8_t *)body.p, body.n, false};
 
 	if (header->call_id != call->id || ++call->frames > CALL_FRAMES_MAX) {
-		breach(call, header->call_id != call->id ?
-			"the id of another call" :
-			"too many frames");
+		breach(call,
+		    header->call_id != call->id ? "the id of another call"
+						: "too many frames");
 		return;
 	}
 	if (header->type == WIRE_RESULT)

@@ -71,9 +71,9 @@ struct calls_callbacks {
 	void (*on_over)(const struct fn_version *version,
 	    const struct call_result *result, void *arg);
 	/* A line that a function wrote. */
-	void (*on_log)(const struct fn_version *version,
-	    const char *request_id, enum wire_log level, struct slice text,
-	    struct slice fields, void *arg);
+	void (*on_log)(const struct fn_version *version, const char *request_id,
+	    enum wire_log level, struct slice text, struct slice fields,
+	    void *arg);
 	/* A violation, a breach, a build that failed: the platform's log. */
 	void (*on_note)(const struct fn_version *version, const char *what,
 	    void *arg);
@@ -90,8 +90,7 @@ struct pool *calls_pool(struct calls *calls);
 
 /* What the pool's on_hello and on_zygote_gone are passed on to. */
 void calls_on_zygote(struct calls *calls,
-    int (*on_hello)(const struct jail_report *report, unsigned int failed,
-	struct slice self_test, void *arg),
+    int (*on_hello)(const struct pool_hello *hello, void *arg),
     void (*on_gone)(void *arg), void *arg);
 
 /*

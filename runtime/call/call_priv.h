@@ -24,7 +24,7 @@ struct build;
 struct image {
 	char *bytes;
 	size_t n;
-	uint64_t generation; /* of the zygote whose layout it has */
+	uint64_t generation;   /* of the zygote whose layout it has */
 	struct function *next; /* in order of use, newest first */
 	struct function *prev;
 };
@@ -49,7 +49,7 @@ struct call {
 	uint32_t frames;
 	bool announced; /* STARTED is expected */
 	bool out_of_time;
-	bool asked; /* a FILE_* question is not answered yet */
+	bool asked;	/* a FILE_* question is not answered yet */
 	bool *over_out; /* set when it is over, while call_start() runs */
 	char request_id[RECORD_ID_MAX];
 	struct record record;
@@ -58,9 +58,9 @@ struct call {
 /* What a worker is to the function that it serves: kept in worker->job. */
 struct tenure {
 	struct function *function;
-	struct call *call;   /* RUNNING: this one */
-	struct build *build; /* BUILDING: this one */
-	enum record_kind kind;	 /* of its start, for its first call */
+	struct call *call;     /* RUNNING: this one */
+	struct build *build;   /* BUILDING: this one */
+	enum record_kind kind; /* of its start, for its first call */
 	enum record_cause cause;
 	uint64_t spawn_us; /* phases of its start, for its first call */
 	uint64_t jail_us;
@@ -72,7 +72,7 @@ struct tenure {
 struct function {
 	struct calls *calls;
 	struct fn_version *version; /* borrowed: it owns us */
-	struct call *first; /* queue */
+	struct call *first;	    /* queue */
 	struct call *last;
 	uint32_t queued;
 	struct worker *idle; /* newest first, linked by idle_next */
@@ -102,8 +102,7 @@ struct calls {
 	struct call_limits limits;
 	struct calls_callbacks callbacks;
 	void *arg;
-	int (*on_hello)(const struct jail_report *report, unsigned int failed,
-	    struct slice self_test, void *arg);
+	int (*on_hello)(const struct pool_hello *hello, void *arg);
 	void (*on_zygote_gone)(void *arg);
 	void *zygote_arg;
 	struct call *running; /* all dispatched calls */

@@ -53,14 +53,13 @@ on_gone(struct worker *worker, const struct worker_death *death, void *arg)
 }
 
 static int
-on_hello(const struct jail_report *report, unsigned int failed,
-    struct slice self_test, void *arg)
+on_hello(const struct pool_hello *hello, void *arg)
 {
 	struct calls *calls = arg;
 
 	if (calls->on_hello == NULL)
-		return failed == 0 ? 0 : -1;
-	return calls->on_hello(report, failed, self_test, calls->zygote_arg);
+		return hello->failed == 0 ? 0 : -1;
+	return calls->on_hello(hello, calls->zygote_arg);
 }
 
 static void
@@ -131,8 +130,7 @@ calls_pool(struct calls *calls)
 
 void
 calls_on_zygote(struct calls *calls,
-    int (*hello)(const struct jail_report *report, unsigned int failed,
-	struct slice self_test, void *arg),
+    int (*hello)(const struct pool_hello *hello, void *arg),
     void (*gone)(void *arg), void *arg)
 {
 	calls->on_hello = hello;
@@ -180,8 +178,7 @@ on_order_worker(struct worker *worker, void *arg)
 	struct order *order = arg;
 	struct function *function = function_of(order->calls, order->version);
 
-	tenure_begin(function, worker, RECORD_KIND_BUILD,
-	    RECORD_CAUSE_DEPLOY);
+	tenure_begin(function, worker, RECORD_KIND_BUILD, RECORD_CAUSE_DEPLOY);
 	build_start(function, worker, on_order_built, order);
 }
 

@@ -24,11 +24,24 @@ static void on_start_build(struct function *function, struct worker *worker,
     const char *error, void *arg);
 
 static void
+forget_idle(struct function *function)
+{
+	struct function **at = &function->calls->with_idle;
+
+	if (!function->in_idle_list)
+		return;
+	while (*at != function)
+		at = &(*at)->next_idle;
+	*at = function->next_idle;
+}
+
+static void
 function_free(void *pool_data)
 {
 	struct function *function = pool_data;
 
 	assert(function->queued == 0 && function->nbusy == 0);
+	forget_idle(function);
 	image_drop(function);
 	loop_timer_free(function->again);
 	free(function);
@@ -86,8 +99,8 @@ function_facts(const struct function *function, struct scale_facts *facts)
 	    .start_us = function->start_us,
 	};
 	if (function->first != NULL)
-		facts->waited_us = clock_mono_us() -
-		    function->first->request.accepted_us;
+		facts->waited_us =
+		    clock_mono_us() - function->first->request.accepted_us;
 }
 
 /* --- the queue ---------------------------------------------------------- */
@@ -235,8 +248,7 @@ function_evict_one(struct calls *calls)
 {
 	struct worker *oldest = NULL;
 
-	for (struct function *f = calls->with_idle; f != NULL;
-	     f = f->next_idle)
+	for (struct function *f = calls->with_idle; f != NULL; f = f->next_idle)
 		for (struct worker *w = f->idle; w != NULL; w = w->idle_next)
 			if (oldest == NULL ||
 			    w->idle_since_us < oldest->idle_since_us)
@@ -257,8 +269,8 @@ cause_of_start(struct function *function)
 	    function->nidle + function->nbusy + function->nstarting;
 
 	if (function->starts++ == 0)
-		return function->replaces ? RECORD_CAUSE_DEPLOY :
-					    RECORD_CAUSE_FIRST;
+		return function->replaces ? RECORD_CAUSE_DEPLOY
+					  : RECORD_CAUSE_FIRST;
 	if (function->lost > 0) {
 		function->lost--;
 		return RECORD_CAUSE_REPLACE;
@@ -396,8 +408,8 @@ ask_again(struct function *function, uint64_t after_us)
 	if (after_us == 0)
 		return;
 	if (function->again == NULL)
-		function->again = loop_timer_new(function->calls->loop,
-		    on_again, function);
+		function->again =
+		    loop_timer_new(function->calls->loop, on_again, function);
 	loop_timer_start(function->again, after_us);
 }
 
@@ -436,8 +448,8 @@ function_serve(struct function *function)
 		function_facts(function, &facts);
 		again_us = scale_again_us(&facts);
 		ask_again(function,
-		    again_us == 0 || again_us > expires_us ? expires_us :
-							     again_us);
+		    again_us == 0 || again_us > expires_us ? expires_us
+							   : again_us);
 	} else if (!function->active) {
 		function_retire_idle(function);
 	}
@@ -463,7 +475,7 @@ function_worker_gone(struct function *function, struct worker *worker)
 	struct fn_version *version = worker->version;
 
 	(void)unlink_idle(function, worker);
-	if (!worker->killed_by_us)
+	if (!worker->killed_by_us && !worker->mourned)
 		function->lost++;
 	free(worker->job);
 	worker->job = NULL;

@@ -15,7 +15,8 @@ bool
 image_ready(const struct function *function)
 {
 	return function->image.bytes != NULL &&
-	    function->image.generation == pool_generation(function->calls->pool);
+	    function->image.generation ==
+	    pool_generation(function->calls->pool);
 }
 
 static void

@@ -10,9 +10,9 @@
  */
 #include "runtime/call/scale.h"
 
-#define TARGET_US  2000 /* a wait that is not worth a start */
+#define TARGET_US   2000 /* a wait that is not worth a start */
 #define PATIENCE_US 3000 /* with the first answer of a function */
-#define TICK_US	   2000
+#define TICK_US	    2000
 
 static uint32_t
 least(uint32_t a, uint32_t b)
@@ -38,8 +38,9 @@ wanted(const struct scale_facts *f)
 	by_wait = (f->queued * f->handler_us + target - 1) / target;
 	if (f->waited_us > 2 * target && by_wait <= there && f->starting == 0)
 		by_wait = (uint64_t)there + 1; /* the estimate was too good */
-	return by_wait < there ? there :
-				 (uint32_t)(by_wait > 100000 ? 100000 : by_wait);
+	return by_wait < there
+	    ? there
+	    : (uint32_t)(by_wait > 100000 ? 100000 : by_wait);
 }
 
 uint32_t
@@ -58,8 +59,8 @@ scale_decide(const struct scale_facts *f)
 uint64_t
 scale_again_us(const struct scale_facts *f)
 {
-	return f->queued > 0 && f->busy + f->starting < f->max_workers ? TICK_US :
-									 0;
+	return f->queued > 0 && f->busy + f->starting < f->max_workers ? TICK_US
+								       : 0;
 }
 
 uint32_t

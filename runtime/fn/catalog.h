@@ -25,9 +25,9 @@ struct store;
 struct catalog;
 
 enum catalog_state {
-	CATALOG_READING,   /* no version yet, nothing known to be wrong */
+	CATALOG_READING, /* no version yet, nothing known to be wrong */
 	CATALOG_SERVING,
-	CATALOG_BROKEN,	   /* no version serves, and error says why */
+	CATALOG_BROKEN, /* no version serves, and error says why */
 };
 
 /* What is known of one function; borrowed, valid until the next event. */

@@ -23,7 +23,8 @@ state_of(const struct jail_report *report, enum jail_layer layer)
 static void
 print_layers(const struct jail_report *report)
 {
-	(void)printf("%-26s %-8s %s\n", "LAYER", "STATE", "HOW IT WAS VERIFIED");
+	(void)printf("%-26s %-8s %s\n", "LAYER", "STATE",
+	    "HOW IT WAS VERIFIED");
 	for (unsigned int i = 0; i < JAIL_LAYERS; i++) {
 		enum jail_layer layer = (enum jail_layer)i;
 
@@ -58,6 +59,34 @@ print_tests(struct slice tests)
 		n += end != NULL;
 		tests = slice_from(tests.p + n, tests.n - n);
 	}
+}
+
+/* Memory-safety bugs of Lua that plain source can reach, and the last
+ * release that has them (the upstream commits are named in SECURITY.md).  They are why
+ * the wall does not count on Lua. */
+static const struct hole {
+	unsigned int last_with; /* 5.4.x */
+	const char *what;
+} holes[] = {
+    {4, "__concat with a growing stack: use after free (in patched 5.4.4 too)"},
+    {4, "chains of coroutine.close in __close: C stack overflow"},
+    {7,
+	"emergency collection in luaV_finishset: use after free (not reached: "
+	"our allocator never fails)"},
+};
+
+static void
+print_lua(const struct solo *solo)
+{
+	struct slice lua = solo_lua(solo);
+	uint64_t patch = 0;
+
+	(void)printf("\nsandbox runs %.*s\n", (int)lua.n, lua.p);
+	if (lua.n > 8)
+		(void)slice_u64(slice_from(lua.p + 8, lua.n - 8), 99, &patch);
+	for (size_t i = 0; i < sizeof(holes) / sizeof(holes[0]); i++)
+		if (patch <= holes[i].last_with)
+			(void)printf("  known hole: %s\n", holes[i].what);
 }
 
 static void
@@ -106,18 +135,19 @@ command_doctor(int argc, char **argv)
 		(void)fprintf(stderr, "perilune: %s\n", err.msg);
 		return CLI_FAILED;
 	}
-	verdict = wall_judge(solo_report(solo), solo_failed_tests(solo), 0,
-	    &why);
+	verdict =
+	    wall_judge(solo_report(solo), solo_failed_tests(solo), 0, &why);
 	degraded = wall_degraded(solo_report(solo));
 	if (json) {
 		print_json(solo, verdict);
 	} else {
 		print_layers(solo_report(solo));
 		print_tests(solo_self_test(solo));
+		print_lua(solo);
 		(void)printf("\n%s%.*s\n",
-		    verdict < 0 ? "Perilune would refuse to serve: " :
-			degraded ? "degraded: " :
-				   "the wall is whole",
+		    verdict < 0	   ? "Perilune would refuse to serve: "
+			: degraded ? "degraded: "
+				   : "the wall is whole",
 		    (int)why.n, why.n > 0 ? why.p : "");
 	}
 	buf_fini(&why);
@@ -128,6 +158,14 @@ command_doctor(int argc, char **argv)
 int
 commands_sandbox_version(void)
 {
-	(void)printf("sandbox: see `perilune doctor`\n");
+	struct err err = {0};
+	struct solo *solo = solo_open(~0u, &err);
+
+	if (solo == NULL) {
+		(void)fprintf(stderr, "perilune: %s\n", err.msg);
+		return CLI_FAILED;
+	}
+	print_lua(solo);
+	solo_close(solo);
 	return CLI_OK;
 }

@@ -30,7 +30,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG	 4096
+#define BACKLOG	       4096
 #define NAME_MAX_BYTES 280
 
 /* Everything that `serve` holds. */
@@ -124,9 +124,9 @@ open_uploads(struct serve *s, struct err *err)
 	char *slash;
 
 	if (s->uploads == NULL)
-		s->uploads = s->gateway.settings.uploads[0] != '\0' ?
-		    s->gateway.settings.uploads :
-		    NULL;
+		s->uploads = s->gateway.settings.uploads[0] != '\0'
+		    ? s->gateway.settings.uploads
+		    : NULL;
 	if (s->uploads == NULL) {
 		(void)snprintf(beside, sizeof(beside), "%s", s->functions_path);
 		slash = strrchr(beside, '/');
@@ -256,7 +256,8 @@ open_admin(struct serve *s, struct err *err)
 	if (here < 0 || fd < 0 || fchdir(s->gateway.state_fd) < 0)
 		return err_sys(err, "admin socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
-		(void)fchdir(here);
+		if (fchdir(here) < 0)
+			return err_sys(err, "current directory");
 		return err_set(err, ERR_BAD_INPUT,
 		    "a server is running already with the state directory %s: "
 		    "stop it, or name another one with --state DIR",

@@ -25,13 +25,15 @@ struct solo {
 	struct calls *calls;
 	struct jail_report report;
 	struct buf self_test;
+	struct buf lua;
 	unsigned int failed;
 	unsigned int allowed;
 	bool greeted;
 	bool refused;
 	struct buf why;
 	pid_t zygote;
-	void (*log)(enum wire_log level, struct slice text, struct slice fields);
+	void (
+	    *log)(enum wire_log level, struct slice text, struct slice fields);
 	int built; /* 0, or -1 */
 };
 
@@ -72,17 +74,18 @@ on_note(const struct fn_version *version, const char *what, void *arg)
 }
 
 static int
-on_hello(const struct jail_report *report, unsigned int failed,
-    struct slice self_test, void *arg)
+on_hello(const struct pool_hello *hello, void *arg)
 {
 	struct solo *solo = arg;
 
-	solo->report = *report;
-	solo->failed = failed;
-	buf_add_slice(&solo->self_test, self_test);
+	solo->report = hello->report;
+	solo->failed = hello->failed;
+	buf_add_slice(&solo->self_test, hello->self_test);
+	buf_add_slice(&solo->lua, hello->lua);
 	solo->greeted = true;
 	if (solo->allowed != ~0u &&
-	    wall_judge(report, failed, solo->allowed, &solo->why) < 0)
+	    wall_judge(&hello->report, hello->failed, solo->allowed,
+		&solo->why) < 0)
 		solo->refused = true;
 	loop_stop(solo->loop);
 	return 0;
@@ -191,6 +194,12 @@ solo_self_test(const struct solo *solo)
 	return buf_slice(&solo->self_test);
 }
 
+struct slice
+solo_lua(const struct solo *solo)
+{
+	return buf_slice(&solo->lua);
+}
+
 unsigned int
 solo_failed_tests(const struct solo *solo)
 {
@@ -251,6 +260,7 @@ solo_close(struct solo *solo)
 	}
 	loop_free(solo->loop);
 	buf_fini(&solo->self_test);
+	buf_fini(&solo->lua);
 	buf_fini(&solo->why);
 	free(solo);
 }

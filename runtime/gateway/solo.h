@@ -23,13 +23,15 @@ struct solo *solo_open(unsigned int allowed, struct err *err);
 
 const struct jail_report *solo_report(const struct solo *solo);
 struct slice solo_self_test(const struct solo *solo);
+struct slice solo_lua(const struct solo *solo); /* "Lua 5.4.4" */
 unsigned int solo_failed_tests(const struct solo *solo);
 struct loop *solo_loop(struct solo *solo);
 struct calls *solo_calls(struct solo *solo);
 
 /* Lines that the function logs go here; NULL: to stderr. */
 void solo_on_log(struct solo *solo,
-    void (*on_log)(enum wire_log level, struct slice text, struct slice fields));
+    void (
+	*on_log)(enum wire_log level, struct slice text, struct slice fields));
 
 /* Run the init; 0, or -1 with the function's error on stderr. */
 int solo_build(struct solo *solo, struct fn_version *version);

@@ -5,9 +5,9 @@
  * Owns:    the journal, the price cards, the totals since start.
  *
  * A finished record is priced, gets its number, and is written to the journal:
- * a ring of records in a file mapped into memory (state/journal), so that it
- * survives the death of the gateway without a system call per request.  Twice
- * a second at the least the journal is drained into the ledger (store.h).  At
+ * slots in a file mapped into memory (state/journal), so that it survives the
+ * death of the gateway without a system call per request.  Within 50 ms of a
+ * record the journal is drained into the ledger (store.h).  At
  * start what the last gateway left in it is added to the ledger, and what it
  * may have lost (a record begun and not finished, the ring full) is counted.
  */
@@ -26,14 +26,19 @@ struct meter_config {
 	int statefd;		/* the state directory, borrowed */
 };
 
-/* Recovers the journal into the store (asynchronously, before new records). */
+/*
+ * Recovers the journal into the store (asynchronously, before new records).
+ * store NULL: nothing is kept and there is no journal (`perilune run`); then
+ * loop may be NULL too.
+ */
 struct meter *meter_new(struct loop *loop, struct store *store,
     const struct meter_config *config, struct err *err);
 
 /*
  * Bill and keep this record.  Fills seq, billed_ms and cost_pico.  Billed:
- * handler time rounded up to 1 ms, plus init when the request waited for it;
- * nothing for what was rejected, only queued, or failed by the platform.
+ * handler time plus init when the request waited for it, rounded up to 1 ms;
+ * nothing for what was rejected, only queued, or failed by the platform
+ * (docs/price-card.md has the table).
  */
 void meter_add(struct meter *meter, struct record *record);
 
@@ -51,13 +56,18 @@ int meter_reload(struct meter *meter, const char *price_card,
 struct meter_stats {
 	uint64_t records;	  /* since start */
 	uint64_t recovered;	  /* from the journal at start */
-	uint64_t maybe_lost;	  /* at the death of an earlier gateway, ever */
+	uint64_t maybe_lost;	  /* cut off or dropped by earlier ones, ever */
 	uint64_t waiting;	  /* not yet in the ledger */
 	uint64_t dropped;	  /* journal full and store too slow */
 };
 void meter_stats(const struct meter *meter, struct meter_stats *stats_out);
 
-/* Write what waits to the store now; done when it is durable. */
+/* What is wrong now, to be logged when it changes: the journal was put aside,
+ * or the store takes no records.  NULL: nothing. */
+const char *meter_note(const struct meter *meter);
+
+/* Write what waits to the store now; done when it is durable, or when the
+ * store refused it (it is in the journal then, for the next start). */
 void meter_flush(struct meter *meter, void (*done)(void *arg), void *arg);
 
 /* The record as one JSON object, for logs, listings and `invoke --json`. */
@@ -66,4 +76,6 @@ void meter_record_json(struct buf *out, const struct record *record);
 /* "0.000000000123": pico units as a decimal of the currency, exact. */
 void meter_money(struct buf *out, uint64_t cost_pico);
 
+/* Before or after store_close.  Waiting flushes are done; what is not in the
+ * ledger stays in the journal. */
 void meter_free(struct meter *meter);

@@ -15,12 +15,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 #define MIB	     ((uint64_t)1 << 20)
@@ -36,8 +36,9 @@ pool_class_of(uint64_t memory_bytes)
 {
 	unsigned int class = 0;
 
-	while (class + 1 < POOL_CLASSES && (FIRST_CLASS << class) < memory_bytes)
-		class++;
+	while (
+	    class + 1 < POOL_CLASSES && (FIRST_CLASS << class) < memory_bytes)
+		class ++;
 	return class;
 }
 
@@ -49,8 +50,7 @@ class_of_mb(uint32_t memory_mb)
 
 struct pool *
 pool_new(struct loop *loop, unsigned int ready_workers,
-    unsigned int max_workers, const struct pool_callbacks *callbacks,
-    void *arg)
+    unsigned int max_workers, const struct pool_callbacks *callbacks, void *arg)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
 
@@ -127,8 +127,8 @@ spawn(struct pool *pool, unsigned int class)
 		(void)close(pair[1]);
 		return -1;
 	}
-	worker = worker_new(pool, ++pool->next_slot, FIRST_CLASS << class,
-	    pair[0]);
+	worker =
+	    worker_new(pool, ++pool->next_slot, FIRST_CLASS << class, pair[0]);
 	if (send_spawn(pool, worker, pair[1]) < 0) {
 		(void)close(pair[1]);
 		worker_free(worker);
@@ -209,7 +209,7 @@ fill(void *arg)
 	pool->filling = false;
 	if (!pool->greeted)
 		return;
-	for (unsigned int class = 0; class < POOL_CLASSES; class++)
+	for (unsigned int class = 0; class < POOL_CLASSES; class ++)
 		fill_class(pool, class);
 }
 
@@ -392,17 +392,16 @@ zygote_gone(struct pool *pool)
 static void
 on_hello(struct pool *pool, struct wire_reader *r)
 {
-	struct jail_report report = {0};
+	struct pool_hello hello = {0};
 	struct err err = {0};
-	unsigned int failed;
-	struct slice tests;
 
-	if (jail_report_get(r, &report, &err) < 0)
+	if (jail_report_get(r, &hello.report, &err) < 0)
 		r->bad = true;
-	failed = wire_get_u32(r);
-	tests = wire_get_str(r);
+	hello.failed = wire_get_u32(r);
+	hello.self_test = wire_get_str(r);
+	hello.lua = wire_get_str(r);
 	if (!wire_got_all(r) || pool->greeted ||
-	    pool->callbacks.on_hello(&report, failed, tests, pool->arg) < 0) {
+	    pool->callbacks.on_hello(&hello, pool->arg) < 0) {
 		zygote_gone(pool);
 		return;
 	}
@@ -492,8 +491,8 @@ receive(struct pool *pool)
 	on_packet(pool, &r, &fd);
 	if (fd >= 0) /* not wanted: nobody pushes descriptors to us */
 		(void)close(fd);
-	return r.bad || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? -1 :
-									  1;
+	return r.bad || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? -1
+									: 1;
 }
 
 static void

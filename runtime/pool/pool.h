@@ -25,17 +25,23 @@ struct pool_wait;
 
 #define POOL_CLASSES 5 /* of memory: 64, 128, 256, 512, 1024 MiB */
 
+/* What a new zygote says first; borrowed. */
+struct pool_hello {
+	struct jail_report report;
+	unsigned int failed;	/* self-tests that did not end as they must */
+	struct slice self_test; /* lines "case\texpected\tgot\n" */
+	struct slice lua;	/* "Lua 5.4.4" */
+};
+
 struct pool_callbacks {
 	/* A frame of a worker that was taken. */
 	void (*on_frame)(struct worker *worker,
 	    const struct wire_header *header, struct slice body, void *arg);
 	/* A taken worker is gone; it is freed after this. */
-	void (*on_gone)(struct worker *worker,
-	    const struct worker_death *death, void *arg);
-	/* The zygote's first words.  failed: self-tests that did not end as
-	 * they must; -1 from here refuses this zygote. */
-	int (*on_hello)(const struct jail_report *report, unsigned int failed,
-	    struct slice self_test, void *arg);
+	void (*on_gone)(struct worker *worker, const struct worker_death *death,
+	    void *arg);
+	/* The zygote's first words; -1 from here refuses it. */
+	int (*on_hello)(const struct pool_hello *hello, void *arg);
 	/* The zygote is gone. */
 	void (*on_zygote_gone)(void *arg);
 	/* max_workers is reached and somebody waits: retire an idle worker.

@@ -33,8 +33,8 @@ struct pool {
 	unsigned int starting[POOL_CLASSES];
 	struct pool_wait *waits;
 	struct pool_wait **waits_last;
-	struct worker *workers; /* all */
-	bool filling;		/* a fill is deferred */
+	struct worker *workers;	  /* all */
+	bool filling;		  /* a fill is deferred */
 	struct loop_timer *retry; /* after a failed fork */
 	struct pool_stats stats;
 	char *read_buffer; /* POOL_READ_BYTES */

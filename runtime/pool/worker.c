@@ -22,10 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DEATH_WAIT_US	   50000 /* stream ended, no status yet */
-#define IN_KEEP_BYTES	   4096	 /* buffers larger than this are given back */
-#define OUT_KEEP_BYTES	   65536
-#define INTERRUPT_SIGNAL   SIGUSR1
+#define DEATH_WAIT_US	 50000 /* stream ended, no status yet */
+#define IN_KEEP_BYTES	 4096  /* buffers larger than this are given back */
+#define OUT_KEEP_BYTES	 65536
+#define INTERRUPT_SIGNAL SIGUSR1
 
 static void on_ready(unsigned int ready, void *arg);
 static void on_death_wait(void *arg);
@@ -46,8 +46,7 @@ worker_new(struct pool *pool, uint64_t slot, uint64_t memory_bytes, int fd)
 	worker->asked_us = clock_mono_us();
 	worker->state = WIRE_STARTING;
 	worker->watch = loop_watch_new(pool->loop, fd, on_ready, worker);
-	worker->death_timer =
-	    loop_timer_new(pool->loop, on_death_wait, worker);
+	worker->death_timer = loop_timer_new(pool->loop, on_death_wait, worker);
 	loop_watch_want(worker->watch, LOOP_READ);
 	worker->next = pool->workers;
 	if (worker->next != NULL)
@@ -226,8 +225,7 @@ take_frames(struct worker *worker, const char *p, size_t n)
 static void
 take_gathered(struct worker *worker)
 {
-	buf_drop(&worker->in,
-	    take_frames(worker, worker->in.p, worker->in.n));
+	buf_drop(&worker->in, take_frames(worker, worker->in.p, worker->in.n));
 	if (worker->in.n == 0)
 		buf_reset(&worker->in, IN_KEEP_BYTES);
 }
@@ -238,8 +236,8 @@ read_once(struct worker *worker)
 {
 	struct pool *pool = worker->pool;
 	bool gather = worker->in.n > 0;
-	char *p = gather ? buf_room(&worker->in, POOL_READ_BYTES) :
-			   pool->read_buffer;
+	char *p =
+	    gather ? buf_room(&worker->in, POOL_READ_BYTES) : pool->read_buffer;
 	ssize_t n = read(worker->fd, p, POOL_READ_BYTES);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))

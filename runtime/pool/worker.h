@@ -42,8 +42,8 @@ struct worker {
 	bool ready;	     /* said READY, nobody's yet */
 	bool dying;	     /* killed or gone; no more frames */
 	bool death_known;
-	bool closed; /* the stream has ended */
-	int status;  /* as of wait(2), when death_known */
+	bool closed;	 /* the stream has ended */
+	int status;	 /* as of wait(2), when death_known */
 	char breach[96]; /* protocol breach, "" if none */
 	struct loop_watch *watch;
 	struct loop_timer *death_timer;
@@ -60,6 +60,7 @@ struct worker {
 	uint64_t requests;
 	uint64_t peak_kb;
 	bool killed_by_us;
+	bool mourned; /* its end is counted as a loss already */
 };
 
 /* How it ended, in words for people and a stable word for records. */

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,6 +31,36 @@
 #ifndef PERILUNE_LIBEXEC
 #define PERILUNE_LIBEXEC "/usr/local/libexec/perilune"
 #endif
+
+static int
+write_text(const char *path, const char *text)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+	size_t n = strlen(text);
+
+	return fd >= 0 && write(fd, text, n) == (ssize_t)n ? 0 : -1;
+}
+
+/*
+ * Inside the new user namespace we are root, outside the user that we were:
+ * without a map for uid 0 the exec would take away every capability that the
+ * program needs to put up its walls.  user_namespaces(7).
+ */
+static int
+map_ids(const struct zygote_config *config)
+{
+	char uid[48];
+	char gid[48];
+
+	(void)snprintf(uid, sizeof(uid), "0 %u 1", (unsigned int)config->uid);
+	(void)snprintf(gid, sizeof(gid), "0 %u 1", (unsigned int)config->gid);
+	return prctl(PR_SET_DUMPABLE, 1) < 0 ||
+		write_text("/proc/self/setgroups", "deny") < 0 ||
+		write_text("/proc/self/uid_map", uid) < 0 ||
+		write_text("/proc/self/gid_map", gid) < 0
+	    ? -1
+	    : 0;
+}
 
 static void
 exec_program(const struct zygote_config *config, int control, bool userns)
@@ -52,9 +83,10 @@ exec_program(const struct zygote_config *config, int control, bool userns)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-	    (control == CONTROL_FD ? fcntl(control, F_SETFD, 0) :
-				     dup2(control, CONTROL_FD)) < 0)
+	if ((userns && map_ids(config) < 0) || null < 0 || dup2(null, 0) < 0 ||
+	    dup2(null, 1) < 0 ||
+	    (control == CONTROL_FD ? fcntl(control, F_SETFD, 0)
+				   : dup2(control, CONTROL_FD)) < 0)
 		_exit(127);
 	(void)close_range(CONTROL_FD + 1, ~0u, 0);
 	(void)execve(config->program, argv, envp);

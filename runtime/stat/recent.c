@@ -17,8 +17,8 @@ struct recent {
 struct recent *
 recent_new(size_t records)
 {
-	struct recent *recent = calloc(1,
-	    sizeof(*recent) + records * sizeof(recent->records[0]));
+	struct recent *recent =
+	    calloc(1, sizeof(*recent) + records * sizeof(recent->records[0]));
 
 	if (recent == NULL)
 		abort();
@@ -36,8 +36,7 @@ void
 recent_each(const struct recent *recent, const char *function, size_t n,
     void (*each)(const struct record *record, void *arg), void *arg)
 {
-	size_t kept =
-	    recent->added < recent->cap ? recent->added : recent->cap;
+	size_t kept = recent->added < recent->cap ? recent->added : recent->cap;
 
 	for (size_t i = 0; i < kept && n > 0; i++) {
 		const struct record *record =

@@ -10,7 +10,9 @@
  * their completion on the loop's thread, in the order of submission.  Inputs
  * are copied before a call returns.  A write is durable when its completion
  * says 0; a failed fsync is fatal for the store: that completion and every
- * later one get the error.
+ * later one get the error (ERR_SYSTEM).  A full disk is not: the write is
+ * undone and its completion gets the error (.sys is ENOSPC); reads go on, and
+ * so do writes when there is space again.
  */
 #pragma once
 
@@ -55,12 +57,13 @@ enum store_usage_by { STORE_BY_FUNCTION, STORE_BY_DAY, STORE_BY_HOUR };
 struct store_usage_query {
 	const char *function; /* NULL: all */
 	int64_t since_ms;     /* wall clock, inclusive */
-	int64_t until_ms;     /* exclusive; 0: now */
+	int64_t until_ms;     /* exclusive; 0: no end */
 	enum store_usage_by by;
 };
 
 struct store_usage_row {
-	char key[RECORD_NAME_MAX]; /* name, "2026-11-23", "2026-11-23T14" (UTC) */
+	char key
+	    [RECORD_NAME_MAX]; /* name, "2026-11-23", "2026-11-23T14" (UTC) */
 	uint64_t invocations;
 	uint64_t errors; /* outcome other than ok */
 	uint64_t cold;	 /* kind other than warm and none */
@@ -77,7 +80,11 @@ void store_usage(struct store *store, const struct store_usage_query *query,
 	const struct err *err, void *arg),
     void *arg);
 
-/* Delete records from before wall_ms, keep their sums per function and day. */
+/*
+ * Delete records from before the UTC day in which before_ms lies; keep their
+ * sums per function and day.  store_usage counts those at the start of their
+ * day, by hour as well.  Done in steps, so that other work gets its turn.
+ */
 void store_compact(struct store *store, int64_t before_ms, store_done_fn done,
     void *arg);
 
@@ -99,8 +106,8 @@ void store_add_version(struct store *store, const struct store_version *version,
 
 /* --- accepted events (uploads now; queues and schedules later) --------- */
 
-#define STORE_EVENT_STATES(X)                                               \
-	X(ACCEPTED, "accepted") /* waits for its time (run_at_ms) */        \
+#define STORE_EVENT_STATES(X)                                        \
+	X(ACCEPTED, "accepted") /* waits for its time (run_at_ms) */ \
 	X(RUNNING, "running") X(DONE, "done") X(FAILED, "failed")
 #define X(name, text) STORE_EVENT_##name,
 enum store_event_state { STORE_EVENT_STATES(X) };
@@ -111,11 +118,11 @@ struct store_event {
 	uint64_t id;	  /* given by store_accept_event */
 	struct slice key; /* unique: the same key is accepted once, ever */
 	struct slice function;
-	struct slice source;  /* "upload" */
-	struct slice event;   /* JSON, the handler's event */
-	struct slice note;    /* "uploads/in/a.csv"; for listings */
-	struct slice error;   /* of the last attempt; empty: none */
-	struct slice blob;    /* name of the spooled content; empty: none */
+	struct slice source; /* "upload" */
+	struct slice event;  /* JSON, the handler's event */
+	struct slice note;   /* "uploads/in/a.csv"; for listings */
+	struct slice error;  /* of the last attempt; empty: none */
+	struct slice blob;   /* name of the spooled content; empty: none */
 	enum store_event_state state;
 	uint32_t attempts;
 	int64_t accepted_ms;
@@ -139,11 +146,11 @@ void store_find_event(struct store *store, struct slice key,
     void *arg);
 
 struct store_event_query {
-	const char *source;	  /* NULL: all */
-	const char *function;	  /* NULL: all */
-	bool unfinished;	  /* only ACCEPTED and RUNNING */
-	uint64_t after_id;	  /* paging */
-	size_t limit;		  /* at most so many; newest first unless
+	const char *source;   /* NULL: all */
+	const char *function; /* NULL: all */
+	bool unfinished;      /* only ACCEPTED and RUNNING */
+	uint64_t after_id;    /* paging */
+	size_t limit;	      /* at most so many; newest first unless
 				   * unfinished, then oldest first */
 };
 void store_events(struct store *store, const struct store_event_query *query,

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,13 +105,37 @@ say(const char *what)
 
 /* --- the gateway ----------------------------------------------------------- */
 
+/*
+ * Of all that root can do the gateway keeps one thing: taking a lease on a
+ * file that is somebody else's (CAP_LEASE).  That is how the catalog asks the
+ * kernel whether somebody still has a function's source open for writing.
+ */
+static int
+keep_lease_only(void)
+{
+	struct __user_cap_header_struct header = {
+	    .version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct data[2] = {
+	    {.effective = 1u << CAP_LEASE, .permitted = 1u << CAP_LEASE}};
+
+	return syscall(SYS_capset, &header, data) < 0 ? -1 : 0;
+}
+
+static int
+change_ids(const struct supervisor_config *config)
+{
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+	    setresgid(config->gid, config->gid, config->gid) < 0 ||
+	    setresuid(config->uid, config->uid, config->uid) < 0 ||
+	    prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
+		return -1;
+	return keep_lease_only();
+}
+
 static int
 drop_root(const struct supervisor_config *config)
 {
-	if (geteuid() == 0 &&
-	    (setgroups(0, NULL) < 0 ||
-		setresgid(config->gid, config->gid, config->gid) < 0 ||
-		setresuid(config->uid, config->uid, config->uid) < 0))
+	if (geteuid() == 0 && change_ids(config) < 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0) < 0)
@@ -223,12 +249,13 @@ describe_end(const struct ward *ward, int status)
 	char text[128];
 
 	if (WIFSIGNALED(status))
-		(void)snprintf(text, sizeof(text), "the %s died by signal %d (%s)",
-		    ward->name, WTERMSIG(status),
-		    strsignal(WTERMSIG(status)));
+		(void)snprintf(text, sizeof(text),
+		    "the %s died by signal %d (%s)", ward->name,
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		(void)snprintf(text, sizeof(text), "the %s ended with status %d",
-		    ward->name, WEXITSTATUS(status));
+		(void)snprintf(text, sizeof(text),
+		    "the %s ended with status %d", ward->name,
+		    WEXITSTATUS(status));
 	say(text);
 }
 
@@ -244,9 +271,9 @@ plan_restart(struct ward *ward)
 		return;
 	}
 	ward->start_at_us = now_us + ward->backoff_us;
-	ward->backoff_us = ward->backoff_us * 2 > BACKOFF_MAX_US ?
-	    BACKOFF_MAX_US :
-	    ward->backoff_us * 2;
+	ward->backoff_us = ward->backoff_us * 2 > BACKOFF_MAX_US
+	    ? BACKOFF_MAX_US
+	    : ward->backoff_us * 2;
 }
 
 static void
@@ -361,8 +388,8 @@ wait_ms(const struct supervisor *s)
 			soonest_us = wards[i]->start_at_us;
 	if (soonest_us == UINT64_MAX)
 		return -1;
-	return soonest_us <= now_us ? 0 :
-				      (int)((soonest_us - now_us) / 1000) + 1;
+	return soonest_us <= now_us ? 0
+				    : (int)((soonest_us - now_us) / 1000) + 1;
 }
 
 static void

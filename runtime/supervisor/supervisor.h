@@ -20,7 +20,7 @@
 
 struct err;
 
-#define SUPERVISOR_LISTEN_MAX 8
+#define SUPERVISOR_LISTEN_MAX	8
 /* Exit status of a gateway that will not do better next time. */
 #define SUPERVISOR_EXIT_GIVE_UP 78
 

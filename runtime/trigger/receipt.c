@@ -91,7 +91,8 @@ receipt_detail(struct buf *out, const struct call_result *result, bool dev)
 	else if (dev)
 		buf_add_slice(out, result->message);
 	else if (record->status == 500)
-		buf_puts(out, "the function raised an error; its log says which");
+		buf_puts(out,
+		    "the function raised an error; its log says which");
 	else
 		buf_puts(out,
 		    "the function's response cannot be sent; its log says why");

@@ -4,9 +4,8 @@
  * Runs in: gateway.
  * Owns:    see upload_call.h.
  *
- * A question of the handler may be answered after the call is over (a helper
- * thread had it): `call` is NULL by then and the answer is dropped, and the
- * struct files goes when it has no job left.
+ * When a call is over its files go, and with them the questions that are not
+ * answered yet: files_free() sees to it that no answer comes afterwards.
  */
 #include "runtime/trigger/upload_call.h"
 
@@ -22,15 +21,15 @@ struct upload_calls {
 	struct catalog *catalog;
 	struct calls *calls;
 	struct uploads *uploads;
+	struct reqid_source ids;
 };
 
 struct run {
 	struct upload_calls *owner;
-	struct call *call; /* NULL: over */
+	struct call *call; /* NULL: not begun */
 	struct files *files;
 	uint64_t event_id;
 	struct slice event;
-	bool asking; /* files has a job for us */
 	char id[RECORD_ID_MAX];
 };
 
@@ -63,12 +62,12 @@ done(struct call *call, const struct call_result *result, void *arg)
 	struct run *run = arg;
 	const struct record *record = result->record;
 	struct buf error = {0};
-	bool failed = record->outcome != RECORD_OUTCOME_OK ||
-	    record->status >= 500;
+	bool failed =
+	    record->outcome != RECORD_OUTCOME_OK || record->status >= 500;
 
 	if (failed) {
-		buf_puts(&error, record->reason[0] == '\0' ? "bad_status" :
-							     record->reason);
+		buf_puts(&error,
+		    record->reason[0] == '\0' ? "bad_status" : record->reason);
 		if (result->message.n > 0) {
 			buf_puts(&error, ": ");
 			buf_add_slice(&error, result->message);
@@ -78,31 +77,18 @@ done(struct call *call, const struct call_result *result, void *arg)
 	upload_finished(run->owner->uploads, run->event_id,
 	    failed ? error.p : NULL, failed && platform_failed(record));
 	buf_fini(&error);
-	run->call = NULL;
-	if (!run->asking)
-		run_free(run);
+	run_free(run);
 }
 
 /* --- questions of the handler ---------------------------------------------------- */
-
-static bool
-still_asking(struct run *run)
-{
-	run->asking = false;
-	if (run->call != NULL)
-		return true;
-	run_free(run);
-	return false;
-}
 
 static void
 on_data(struct slice data, const char *reason, void *arg)
 {
 	struct run *run = arg;
 
-	if (still_asking(run))
-		call_answer_data(run->call, reason == NULL,
-		    reason == NULL ? data : slice_of(reason));
+	call_answer_data(run->call, reason == NULL,
+	    reason == NULL ? data : slice_of(reason));
 }
 
 static void
@@ -110,8 +96,7 @@ on_written(const char *reason, void *arg)
 {
 	struct run *run = arg;
 
-	if (still_asking(run))
-		call_answer_done(run->call, reason == NULL, slice_of(reason));
+	call_answer_done(run->call, reason == NULL, slice_of(reason));
 }
 
 static void
@@ -122,7 +107,6 @@ on_file(struct call *call, const struct wire_header *header, struct slice body,
 	struct wire_reader r = {(const uint8_t *)body.p, body.n, false};
 
 	run->call = call;
-	run->asking = true;
 	if (header->type == WIRE_FILE_READ) {
 		uint64_t offset = wire_get_u64(&r);
 
@@ -159,7 +143,7 @@ upload_calls_run(const struct upload_run *upload, void *arg)
 	run->event = upload->event;
 	run->files =
 	    files_new(owner->loop, upload->content_fd, upload->output_fd, NULL);
-	reqid_make(run->id, clock_wall_ms());
+	reqid_make(&owner->ids, clock_wall_ms(), run->id);
 	call = call_start(owner->calls,
 	    &(struct call_request){.version = version,
 		.source = RECORD_SOURCE_UPLOAD,
@@ -188,6 +172,7 @@ upload_calls_new(struct loop *loop, struct catalog *catalog,
 	owner->loop = loop;
 	owner->catalog = catalog;
 	owner->calls = calls;
+	reqid_init(&owner->ids);
 	return owner;
 }
 

@@ -166,7 +166,10 @@ on_head(struct http_exchange *x, void *arg)
 	request->x = x;
 	request->version = fn_version_ref(version);
 	http_set_context(x, request);
-	http_limit_body(x, version->manifest.max_request_bytes);
+	http_limit_body(x,
+	    version->manifest.max_request_bytes < web->config.limits.body_bytes
+		? version->manifest.max_request_bytes
+		: web->config.limits.body_bytes);
 }
 
 /* "127.0.0.1:5678" without the port, "[::1]:5678" without the brackets. */
@@ -325,25 +328,12 @@ on_gone(struct http_exchange *x, void *arg)
 
 	if (request == NULL)
 		return;
+	http_set_context(x, NULL);
 	request->gone = true;
 	if (request->call != NULL)
 		call_cancel(request->call);
 	else
 		request_free(request);
-}
-
-/* The server answered by itself (body too large, too slow, broken): what
- * on_head made is not needed. */
-static void
-on_refused(struct http_exchange *x, const struct http_problem *problem,
-    void *arg)
-{
-	struct web_request *request = http_context(x);
-
-	if (request == NULL)
-		return;
-	http_set_context(x, NULL);
-	request_free(request);
 }
 
 /* --- life ------------------------------------------------------------------------- */
@@ -356,7 +346,6 @@ web_new(struct loop *loop, struct catalog *catalog, struct calls *calls,
 	    .on_head = on_head,
 	    .on_request = on_request,
 	    .on_gone = on_gone,
-	    .on_refused = on_refused,
 	};
 	struct web *web = calloc(1, sizeof(*web));
 
@@ -366,8 +355,7 @@ web_new(struct loop *loop, struct catalog *catalog, struct calls *calls,
 	web->catalog = catalog;
 	web->calls = calls;
 	web->config = *config;
-	web->server =
-	    http_server_new(loop, &config->limits, &callbacks, web);
+	web->server = http_server_new(loop, &config->limits, &callbacks, web);
 	return web;
 }
 

@@ -30,10 +30,11 @@ struct block {
 
 struct arena {
 	uint64_t magic;
-	size_t used;  /* bump pointer, from the base */
+	size_t used; /* bump pointer, from the base */
 	size_t peak;
 	size_t limit;
 	size_t mark; /* soft */
+	size_t idle; /* bytes in the free lists */
 	void *root;
 	struct block *free[CLASSES];
 };
@@ -74,14 +75,14 @@ arena_set_hooks(void (*on_soft)(void), void (*on_full)(void))
 	hook_full = on_full;
 }
 
-/* The first mark of a request: a quarter of the limit, or half way to it. */
+/* The first mark of a request: an eighth of the limit, or half way to it. */
 static void
 place_mark(struct arena *a)
 {
-	size_t quarter = a->limit / 4;
+	size_t eighth = a->limit / 8;
 
-	a->mark = quarter > a->used * 2 ? quarter :
-					  a->used + (a->limit - a->used) / 2;
+	a->mark =
+	    eighth > a->used * 2 ? eighth : a->used + (a->limit - a->used) / 2;
 }
 
 void
@@ -114,7 +115,8 @@ class_of(size_t bytes, size_t *block_bytes_out)
 	/* 2^log < bytes <= 2^(log+1), in four steps */
 	log = 63 - (unsigned int)__builtin_clzll(bytes - 1);
 	step = (size_t)1 << (log - 2);
-	quarter = (unsigned int)((bytes - ((size_t)1 << log) + step - 1) / step);
+	quarter =
+	    (unsigned int)((bytes - ((size_t)1 << log) + step - 1) / step);
 	*block_bytes_out = ((size_t)1 << log) + quarter * step;
 	return SMALL + (log - 9) * 4 + quarter;
 }
@@ -155,6 +157,7 @@ get(struct arena *a, size_t bytes)
 		struct block *block = a->free[c];
 
 		a->free[c] = block->next;
+		a->idle -= block_bytes;
 		return block;
 	}
 	at = a->used;
@@ -175,6 +178,7 @@ put(struct arena *a, void *p, size_t bytes)
 	}
 	block->next = a->free[c];
 	a->free[c] = block;
+	a->idle += block_bytes;
 }
 
 /* Give a block another size where it is; false when that cannot be. */
@@ -240,13 +244,23 @@ arena_begin(void)
 	place_mark(a);
 }
 
+/*
+ * When half of the heap or more came back, its free lists are where the next
+ * allocations go, and the end of those lists is when to collect again.  When
+ * most of it is alive, it may grow by as much again, or half way to the limit.
+ */
 void
 arena_collected(void)
 {
 	struct arena *a = arena();
+	size_t alive = a->used - a->idle;
 	size_t step = (a->limit - a->used) / 2;
 
-	a->mark = a->used + (step > MARK_STEP ? step : MARK_STEP);
+	if (step > alive)
+		step = alive;
+	if (a->idle >= a->used / 2 || step < MARK_STEP)
+		step = MARK_STEP;
+	a->mark = a->used + step;
 }
 
 bool

@@ -45,7 +45,7 @@ size_t arena_peak(void);
 /* A request begins: the peak and the soft mark start from here. */
 void arena_begin(void);
 
-/* A collection was made: the next soft mark is half way to the limit. */
+/* A collection was made: place the next soft mark by what it brought. */
 void arena_collected(void);
 
 /* Is there a heap whose header says it is `bytes` long and fits `limit`?

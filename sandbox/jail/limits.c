@@ -64,6 +64,9 @@ deny_write_execute(struct jail_report *report)
 static void
 no_time_stamp_counter(struct jail_report *report)
 {
+#ifdef PERILUNE_SANITIZED /* whose allocator reads a clock */
+	jail_down(report, JAIL_NO_TSC, "built with sanitizers", 0);
+#else
 	int mode = 0;
 
 	if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) < 0 ||
@@ -72,6 +75,7 @@ no_time_stamp_counter(struct jail_report *report)
 	else
 		jail_judge(report, JAIL_NO_TSC, mode == PR_TSC_SIGSEGV,
 		    "PR_GET_TSC");
+#endif
 }
 
 /* Off for good, or nothing to turn off.  Documentation/userspace-api/

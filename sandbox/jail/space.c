@@ -225,6 +225,9 @@ root_is_empty(void)
 		return false;
 	if (open("/proc", O_PATH | O_CLOEXEC) >= 0 || errno != ENOENT)
 		return false;
+	/* ".." would enter an old root still mounted on top */
+	if (open("/../proc", O_PATH | O_CLOEXEC) >= 0 || errno != ENOENT)
+		return false;
 	return open("/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600) < 0 &&
 	    errno == EROFS;
 }

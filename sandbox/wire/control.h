@@ -11,7 +11,8 @@
 /* u8 op, then fields as in wire.h. */
 enum control_op {
 	CONTROL_SPAWN = 1,   /* gateway: u64 slot, u64 memory_bytes + socket */
-	CONTROL_HELLO = 2,   /* zygote: the layer report, then str self-test */
+	CONTROL_HELLO = 2,   /* zygote: the layer report, u32 failed self-tests,
+			      * str their lines, str version of Lua */
 	CONTROL_SPAWNED = 3, /* zygote: u64 slot + pidfd */
 	CONTROL_DIED = 4,    /* zygote: u64 slot, u32 status, u64 cpu_us,
 			      * u64 max_rss_kb */

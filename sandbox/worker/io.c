@@ -17,8 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BOX_BYTES   ((size_t)37 << 20) /* the largest frame and some more */
-#define ASK_BYTES   ((size_t)2 << 20)  /* the largest question and some more */
+#define BOX_BYTES   ((size_t)37 << 20)	/* the largest frame and some more */
+#define ASK_BYTES   ((size_t)2 << 20)	/* the largest question and some more */
 #define ROOM_BYTES  ((size_t)64 * 1024) /* wanted for a read */
 #define EXIT_GONE   0
 #define EXIT_BROKEN 70
@@ -72,8 +72,7 @@ need(size_t want)
 	if (inbox.head == inbox.tail)
 		inbox.head = inbox.tail = 0;
 	if (inbox.head + want + ROOM_BYTES > BOX_BYTES) {
-		memmove(inbox.p, inbox.p + inbox.head,
-		    inbox.tail - inbox.head);
+		memmove(inbox.p, inbox.p + inbox.head, inbox.tail - inbox.head);
 		inbox.tail -= inbox.head;
 		inbox.head = 0;
 	}
@@ -108,8 +107,7 @@ struct wire_reader
 io_await(enum wire_type type, uint64_t call_id)
 {
 	struct wire_header header;
-	struct wire_reader r =
-	    take(&header, WIRE_RUNNING | WIRE_BUILDING);
+	struct wire_reader r = take(&header, WIRE_RUNNING | WIRE_BUILDING);
 
 	if (header.type != type || header.call_id != call_id)
 		_exit(EXIT_BROKEN);

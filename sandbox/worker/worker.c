@@ -20,6 +20,7 @@
 
 #include <lua.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -35,7 +36,7 @@ static struct {
 } title;
 
 static struct {
-	size_t heap_bytes; /* of the pristine copy; 0: no function yet */
+	size_t heap_bytes;   /* of the pristine copy; 0: no function yet */
 	size_t wanted_bytes; /* of an image that is coming */
 	size_t limit_bytes;
 	enum wire_heap heap;
@@ -177,15 +178,14 @@ file_done(struct slice *reason_out)
 }
 
 static bool
-host_file_write(struct slice name, struct slice bytes,
-    struct slice *reason_out)
+host_file_write(struct slice name, struct slice bytes, struct slice *reason_out)
 {
 	struct wire_writer w = io_begin(WIRE_FILE_WRITE, self.call_id);
 
 	wire_put_str(&w, name);
 	wire_put_str(&w, bytes);
-	if (w.full || w.n - WIRE_HEADER_BYTES >
-		wire_max_bytes(WIRE_FILE_WRITE)) {
+	if (w.full ||
+	    w.n - WIRE_HEADER_BYTES > wire_max_bytes(WIRE_FILE_WRITE)) {
 		*reason_out = SLICE("more than 1 MiB at once");
 		return false;
 	}
@@ -217,15 +217,25 @@ static const struct fnlua_host host = {
 
 /* --- what the gateway asks of us --------------------------------------- */
 
-/* "perilune: worker hello@3", in the bytes that argv had: no system call. */
-static void
-set_title(struct slice function, uint32_t version)
+/* In the bytes that argv had: no system call. */
+__attribute__((format(printf, 1, 2))) static void
+set_title(const char *fmt, ...)
 {
+	va_list ap;
+
 	if (title.bytes == 0)
 		return;
 	memset(title.memory, 0, title.bytes);
-	(void)snprintf(title.memory, title.bytes, "perilune: worker %.*s@%u",
-	    (int)function.n, function.p, version);
+	va_start(ap, fmt);
+	(void)vsnprintf(title.memory, title.bytes, fmt, ap);
+	va_end(ap);
+}
+
+static void
+set_function_title(struct slice function, uint32_t version)
+{
+	set_title("perilune: worker %.*s@%u", (int)function.n, function.p,
+	    version);
 }
 
 static void
@@ -271,7 +281,7 @@ on_build(struct wire_reader *r)
 		_exit(EXIT_BROKEN);
 	self.limit_bytes = function.memory_bytes;
 	self.heap = function.heap;
-	set_title(function.name, function.version);
+	set_function_title(function.name, function.version);
 	arena_init(self.limit_bytes);
 	L = fnlua_new(arena_alloc, NULL, &host, seed);
 	if (L == NULL)
@@ -297,7 +307,7 @@ on_image(struct wire_reader *r)
 	if (!wire_got_all(r) || self.heap_bytes != 0 ||
 	    self.wanted_bytes > self.limit_bytes)
 		_exit(EXIT_BROKEN);
-	set_title(name, version);
+	set_function_title(name, version);
 	self.call_id = 0;
 }
 
@@ -423,9 +433,7 @@ worker_main(int socket, size_t memory_bytes)
 		    ARENA_MAX_BYTES - memory_bytes) < 0) ||
 	    jail_worker(socket) < 0)
 		_exit(EXIT_BROKEN);
-	set_title(SLICE("(ready)"), 0);
-	if (title.bytes > 0)
-		memcpy(title.memory, "perilune: worker (ready)", 25);
+	set_title("perilune: worker (ready)");
 	fnlua_set_host(&host);
 	io_send_raw(WIRE_READY, 0, NULL, 0);
 	for (;;) {

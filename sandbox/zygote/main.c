@@ -14,6 +14,7 @@
 #include "sandbox/base/bytes.h"
 #include "sandbox/base/err.h"
 #include "sandbox/jail/jail.h"
+#include "sandbox/lua/fnlua.h"
 #include "sandbox/wire/layers.h"
 #include "sandbox/wire/wire.h"
 #include "sandbox/worker/worker.h"
@@ -50,6 +51,7 @@ add_hello(struct buf *hello, const struct jail_report *report)
 	jail_report_put(report, hello);
 	wire_add_u32(hello, (uint32_t)(failed < 0 ? 1 : failed));
 	wire_add_str(hello, buf_slice(&tests));
+	wire_add_str(hello, slice_of(fnlua_release()));
 	buf_fini(&tests);
 }
 
@@ -80,5 +82,6 @@ main(int argc, char **argv)
 		return EXIT_JAIL;
 	}
 	add_hello(&hello, &report);
-	return zygote_serve(buf_slice(&hello));
+	/* No exit handlers: the filter has no room for what they might do. */
+	_exit(zygote_serve(buf_slice(&hello)));
 }

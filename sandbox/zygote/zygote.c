@@ -10,18 +10,17 @@
  */
 #include "sandbox/zygote/zygote.h"
 
+#include "sandbox/jail/jail.h"
 #include "sandbox/wire/control.h"
 #include "sandbox/wire/wire.h"
 #include "sandbox/worker/worker.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,8 +54,8 @@ say(const struct wire_writer *w, int fd)
 		control.header.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	}
-	while (sendmsg(ZYGOTE_CONTROL, &msg, MSG_NOSIGNAL) < 0 &&
-	    errno == EINTR)
+	while (
+	    sendmsg(ZYGOTE_CONTROL, &msg, MSG_NOSIGNAL) < 0 && errno == EINTR)
 		;
 }
 
@@ -121,7 +120,7 @@ spawn(uint64_t slot, size_t memory_bytes, int socket)
 	struct wire_writer w = {memory, 0, sizeof(memory), false};
 	int pidfd = -1;
 	size_t i = 0;
-	long pid;
+	pid_t pid;
 
 	while (i < CONTROL_WORKERS && workers[i].pid != 0)
 		i++;
@@ -129,14 +128,14 @@ spawn(uint64_t slot, size_t memory_bytes, int socket)
 		say_no_fork(slot, EAGAIN);
 		return;
 	}
-	pid = syscall(SYS_clone, SIGCHLD | CLONE_PIDFD, 0, &pidfd, 0, 0);
+	pid = jail_fork(&pidfd);
 	if (pid == 0)
 		worker_main(socket, memory_bytes);
 	if (pid < 0) {
 		say_no_fork(slot, errno);
 		return;
 	}
-	workers[i].pid = (pid_t)pid;
+	workers[i].pid = pid;
 	workers[i].slot = slot;
 	wire_put_u8(&w, CONTROL_SPAWNED);
 	wire_put_u64(&w, slot);

@@ -68,17 +68,18 @@ print_exits(FILE *f, const char *fmt)
 static void
 print_help(const struct commands *commands, FILE *f)
 {
-	struct table *table = table_new("||");
+	struct table *table = term_table_new("||");
 
 	(void)fprintf(f, "%s\nUsage: perilune COMMAND [options]\n\n", intro);
 	term_put(f, TERM_BOLD, TERM_LINES, SLICE("Commands\n"));
 	for (size_t i = 0; i < commands->n; i++) {
-		table_add(table, TERM_PLAIN, "%s", "");
-		table_add(table, TERM_PLAIN, "%s", commands->list[i].name);
-		table_add(table, TERM_PLAIN, "%s", commands->list[i].summary);
+		term_table_add(table, TERM_PLAIN, "%s", "");
+		term_table_add(table, TERM_PLAIN, "%s", commands->list[i].name);
+		term_table_add(table, TERM_PLAIN, "%s",
+		    commands->list[i].summary);
 	}
-	table_print(table, f);
-	table_free(table);
+	term_table_print(table, f);
+	term_table_free(table);
 	(void)fprintf(f,
 	    "\nperilune COMMAND --help says more, with examples.\n\n");
 	term_put(f, TERM_BOLD, TERM_LINES, SLICE("Exit codes\n"));

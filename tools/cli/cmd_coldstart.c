@@ -26,8 +26,8 @@
 struct measure {
 	struct admin *admin;
 	struct invoke invoke;
-	uint64_t calls;			 /* per kind */
-	struct series series[KINDS_MAX]; /* warm is the last one */
+	uint64_t calls;			  /* per kind */
+	struct samples series[KINDS_MAX]; /* warm is the last one */
 	size_t nseries;
 	uint64_t began_us, shown_us; /* shown: 0 when there was no progress */
 };
@@ -54,11 +54,11 @@ choose_kinds(struct measure *measure, const char *kinds)
 		}
 		if (wanted) {
 			found++;
-			series_init(&measure->series[measure->nseries++],
+			samples_init(&measure->series[measure->nseries++],
 			    known[i]);
 		}
 	}
-	series_init(&measure->series[measure->nseries++], WARM);
+	samples_init(&measure->series[measure->nseries++], WARM);
 	if (all || strcmp(kinds, WARM) == 0 || found == commas + 1)
 		return CLI_OK;
 	term_error("coldstart: --kind must be image, build, fork, warm or all "
@@ -68,7 +68,7 @@ choose_kinds(struct measure *measure, const char *kinds)
 }
 
 static void
-progress(struct measure *measure, const struct series *series, uint64_t done)
+progress(struct measure *measure, const struct samples *series, uint64_t done)
 {
 	uint64_t now = clock_mono_us();
 
@@ -90,7 +90,7 @@ clear_progress(struct measure *measure)
 }
 
 static int
-call_once(struct measure *measure, struct series *series)
+call_once(struct measure *measure, struct samples *series)
 {
 	struct admin_reply reply;
 	json_t *answer = NULL;
@@ -99,7 +99,7 @@ call_once(struct measure *measure, struct series *series)
 	measure->invoke.start = series->kind;
 	rc = invoke_call(measure->admin, &measure->invoke, &reply, &answer);
 	if (rc == 0) {
-		series_add(series, json_object_get(answer, "record"));
+		samples_add(series, json_object_get(answer, "record"));
 		series->failed +=
 		    json_is_object(json_object_get(answer, "error"));
 	}
@@ -115,13 +115,13 @@ measure_all(struct measure *measure)
 
 	measure->began_us = clock_mono_us();
 	for (size_t i = 0; i < measure->nseries && rc == 0; i++) {
-		struct series *series = &measure->series[i];
+		struct samples *series = &measure->series[i];
 
 		for (uint64_t n = 0; n < measure->calls && rc == 0; n++) {
 			rc = call_once(measure, series);
 			progress(measure, series, n + 1);
 		}
-		series_sort(series);
+		samples_sort(series);
 	}
 	clear_progress(measure);
 	return rc;
@@ -134,7 +134,7 @@ complain(const struct measure *measure)
 	int rc = CLI_OK;
 
 	for (size_t i = 0; i < measure->nseries; i++) {
-		const struct series *s = &measure->series[i];
+		const struct samples *s = &measure->series[i];
 
 		if (s->other > 0)
 			term_error("%zu of %" PRIu64 " starts were not %s but "
@@ -155,10 +155,10 @@ complain(const struct measure *measure)
 static void
 show(const struct measure *measure)
 {
-	const struct series *warm = &measure->series[measure->nseries - 1];
+	const struct samples *warm = &measure->series[measure->nseries - 1];
 
 	for (size_t i = 0; i < measure->nseries; i++) {
-		const struct series *series = &measure->series[i];
+		const struct samples *series = &measure->series[i];
 		bool alone = measure->nseries == 1;
 
 		if ((series == warm && !alone) || series->n == 0)
@@ -170,11 +170,11 @@ show(const struct measure *measure)
 			term_printf(stdout, TERM_PLAIN, "; warm, %zu calls",
 			    warm->n);
 		(void)fputs("\n\n", stdout);
-		series_print(series, alone || warm->n == 0 ? NULL : warm,
+		samples_print(series, alone || warm->n == 0 ? NULL : warm,
 		    stdout);
 		term_printf(stdout, TERM_DIM,
 		    "\ntotal = queue + spawn + jail + load + init:\n");
-		series_histogram(series, stdout);
+		samples_histogram(series, stdout);
 	}
 }
 
@@ -186,7 +186,7 @@ show_json(const struct measure *measure)
 
 	for (size_t i = 0; i < measure->nseries; i++)
 		(void)json_array_append_new(kinds,
-		    series_json(&measure->series[i]));
+		    samples_json(&measure->series[i]));
 	all = json_pack("{ss sI so}", "function", measure->invoke.name,
 	    "calls_per_kind", (json_int_t)measure->calls, "starts", kinds);
 	(void)json_dumpf(all, stdout, JSON_COMPACT);
@@ -238,7 +238,7 @@ run_coldstart(int argc, char **argv)
 		rc = measure_and_show(&measure, state, json);
 	}
 	for (size_t i = 0; i < measure.nseries; i++)
-		series_fini(&measure.series[i]);
+		samples_fini(&measure.series[i]);
 	buf_fini(&body);
 	return rc;
 }

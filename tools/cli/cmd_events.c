@@ -18,23 +18,24 @@ add_record(struct table *table, const json_t *r)
 	const char *outcome = js_text(r, "outcome");
 	bool ok = strcmp(outcome, "ok") == 0;
 
-	table_add(table, TERM_PLAIN, "%s", human_time(js_time(r, "time")).text);
-	table_add(table, TERM_DIM, "%s", js_text(r, "request_id"));
-	table_add(table, TERM_PLAIN, "%s@%" PRIu64, js_text(r, "function"),
+	term_table_add(table, TERM_PLAIN, "%s",
+	    human_time(js_time(r, "time")).text);
+	term_table_add(table, TERM_DIM, "%s", js_text(r, "request_id"));
+	term_table_add(table, TERM_PLAIN, "%s@%" PRIu64, js_text(r, "function"),
 	    js_count(r, "version"));
-	table_add(table, TERM_PLAIN, "%s", js_text(r, "source"));
-	table_add(table, TERM_PLAIN, "%s", js_text(start, "kind"));
-	table_add(table, TERM_PLAIN, "%s", js_text(start, "cause"));
-	table_add(table, ok ? TERM_GREEN : TERM_RED, "%s", outcome);
-	table_add(table, TERM_PLAIN, "%" PRId64, js_int(r, "status"));
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s", js_text(r, "source"));
+	term_table_add(table, TERM_PLAIN, "%s", js_text(start, "kind"));
+	term_table_add(table, TERM_PLAIN, "%s", js_text(start, "cause"));
+	term_table_add(table, ok ? TERM_GREEN : TERM_RED, "%s", outcome);
+	term_table_add(table, TERM_PLAIN, "%" PRId64, js_int(r, "status"));
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_us(js_count(json_object_get(r, "us"), "handler")).text);
-	table_add(table, TERM_PLAIN, "%" PRIu64 " ms",
+	term_table_add(table, TERM_PLAIN, "%" PRIu64 " ms",
 	    js_count(r, "billed_ms"));
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_bytes(js_count(r, "peak_kb") * 1024).text);
 	if (!ok)
-		table_note(table, TERM_DIM, "%s%s%s", js_text(r, "reason"),
+		term_table_note(table, TERM_DIM, "%s%s%s", js_text(r, "reason"),
 		    js_text(r, "failed_by")[0] == '\0' ? "" : ", failed by ",
 		    js_text(r, "failed_by"));
 }
@@ -43,19 +44,20 @@ static void
 show_invocations(const json_t *answer)
 {
 	const json_t *records = json_object_get(answer, "records");
-	struct table *table = table_new("TIME|REQUEST|FUNCTION|SOURCE|START|"
-					"CAUSE|OUTCOME|>STATUS|>HANDLER|"
-					">BILLED|>PEAK");
+	struct table *table =
+	    term_table_new("TIME|REQUEST|FUNCTION|SOURCE|START|"
+			   "CAUSE|OUTCOME|>STATUS|>HANDLER|"
+			   ">BILLED|>PEAK");
 	const json_t *record;
 	size_t i;
 
 	json_array_foreach(records, i, record) add_record(table, record);
 	if (i > 0)
-		table_print(table, stdout);
+		term_table_print(table, stdout);
 	else
 		term_printf(stderr, TERM_PLAIN,
 		    "No invocations since the server started.\n");
-	table_free(table);
+	term_table_free(table);
 }
 
 static int
@@ -86,46 +88,46 @@ add_event(struct table *table, const json_t *e)
 	const char *state = js_text(e, "state");
 	bool failed = strcmp(state, "failed") == 0;
 
-	table_add(table, TERM_DIM, "%" PRIu64, js_count(e, "id"));
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_DIM, "%" PRIu64, js_count(e, "id"));
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_time(js_time(e, "accepted_ms")).text);
-	table_add(table, TERM_PLAIN, "%s", js_text(e, "function"));
-	table_add(table, TERM_PLAIN, "%s", js_text(e, "file"));
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s", js_text(e, "function"));
+	term_table_add(table, TERM_PLAIN, "%s", js_text(e, "file"));
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_bytes(js_count(e, "bytes")).text);
-	table_add(table,
+	term_table_add(table,
 	    failed			     ? TERM_RED
 		: strcmp(state, "done") == 0 ? TERM_GREEN
 					     : TERM_YELLOW,
 	    "%s", state);
-	table_add(table, TERM_PLAIN, "%" PRIu64, js_count(e, "attempts"));
+	term_table_add(table, TERM_PLAIN, "%" PRIu64, js_count(e, "attempts"));
 	if (js_text(e, "error")[0] == '\0')
 		return;
 	if (strcmp(state, "accepted") == 0)
-		table_note(table, TERM_YELLOW, "%s (again at %s)",
+		term_table_note(table, TERM_YELLOW, "%s (again at %s)",
 		    js_text(e, "error"),
 		    human_time(js_time(e, "run_at_ms")).text);
 	else
-		table_note(table, TERM_RED, "%s", js_text(e, "error"));
+		term_table_note(table, TERM_RED, "%s", js_text(e, "error"));
 }
 
 static void
 show_refused(const json_t *refused)
 {
-	struct table *table = table_new("REFUSED|FILE|WHY");
+	struct table *table = term_table_new("REFUSED|FILE|WHY");
 	const json_t *one;
 	size_t i;
 
 	(void)fputc('\n', stdout);
 	json_array_foreach(refused, i, one)
 	{
-		table_add(table, TERM_PLAIN, "%s",
+		term_table_add(table, TERM_PLAIN, "%s",
 		    human_time(js_time(one, "time_ms")).text);
-		table_add(table, TERM_PLAIN, "%s", js_text(one, "file"));
-		table_add(table, TERM_RED, "%s", js_text(one, "why"));
+		term_table_add(table, TERM_PLAIN, "%s", js_text(one, "file"));
+		term_table_add(table, TERM_RED, "%s", js_text(one, "why"));
 	}
-	table_print(table, stdout);
-	table_free(table);
+	term_table_print(table, stdout);
+	term_table_free(table);
 }
 
 static void
@@ -133,17 +135,17 @@ show_uploads(const json_t *answer)
 {
 	const json_t *refused = json_object_get(answer, "refused");
 	struct table *table =
-	    table_new(">ID|ACCEPTED|FUNCTION|FILE|>SIZE|STATE|>TRIES");
+	    term_table_new(">ID|ACCEPTED|FUNCTION|FILE|>SIZE|STATE|>TRIES");
 	const json_t *event;
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "events"), i, event)
 	    add_event(table, event);
 	if (i > 0)
-		table_print(table, stdout);
+		term_table_print(table, stdout);
 	else
 		term_printf(stderr, TERM_PLAIN, "No uploads.\n");
-	table_free(table);
+	term_table_free(table);
 	if (json_array_size(refused) > 0)
 		show_refused(refused);
 }

@@ -23,9 +23,9 @@ static void
 add_version(struct table *table, const json_t *object)
 {
 	if (js_is_null(object, "version"))
-		table_add(table, TERM_DIM, "-");
+		term_table_add(table, TERM_DIM, "-");
 	else
-		table_add(table, TERM_PLAIN, "%" PRIu64,
+		term_table_add(table, TERM_PLAIN, "%" PRIu64,
 		    js_count(object, "version"));
 }
 
@@ -69,9 +69,9 @@ add_error(struct table *table, const json_t *function)
 	if (error[0] == '\0')
 		return;
 	if (js_is_null(function, "version"))
-		table_note(table, TERM_RED, "%s", error);
+		term_table_note(table, TERM_RED, "%s", error);
 	else
-		table_note(table, TERM_RED,
+		term_table_note(table, TERM_RED,
 		    "%s (version %" PRIu64 " goes on serving)", error,
 		    js_count(function, "version"));
 }
@@ -83,14 +83,14 @@ add_function(struct table *table, const json_t *f)
 	struct buf workers = {0};
 
 	workers_text(f, &workers);
-	table_add(table, TERM_BOLD, "%s", js_text(f, "name"));
-	table_add(table, state_colour(state), "%s", state);
+	term_table_add(table, TERM_BOLD, "%s", js_text(f, "name"));
+	term_table_add(table, state_colour(state), "%s", state);
 	add_version(table, f);
-	table_add(table, TERM_PLAIN, "%s", js_text(f, "route"));
-	table_add(table, TERM_PLAIN, "%s", workers.p);
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s", js_text(f, "route"));
+	term_table_add(table, TERM_PLAIN, "%s", workers.p);
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_count(js_count(f, "invocations")).text);
-	table_add(table, js_count(f, "errors") > 0 ? TERM_RED : TERM_PLAIN,
+	term_table_add(table, js_count(f, "errors") > 0 ? TERM_RED : TERM_PLAIN,
 	    "%s", human_count(js_count(f, "errors")).text);
 	buf_fini(&workers);
 }
@@ -101,21 +101,21 @@ add_function_more(struct table *table, const json_t *f)
 	struct buf methods = {0};
 
 	words_text(json_object_get(f, "methods"), "all", &methods);
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_count(js_count(f, "cold_starts")).text);
-	table_add(table, TERM_PLAIN, "%" PRIu64, js_count(f, "queued"));
-	table_add(table, TERM_PLAIN, "%s", methods.p);
-	table_add(table, TERM_PLAIN, "%s", js_text(f, "heap"));
-	table_add(table, TERM_PLAIN, "%" PRIu64 " MB",
+	term_table_add(table, TERM_PLAIN, "%" PRIu64, js_count(f, "queued"));
+	term_table_add(table, TERM_PLAIN, "%s", methods.p);
+	term_table_add(table, TERM_PLAIN, "%s", js_text(f, "heap"));
+	term_table_add(table, TERM_PLAIN, "%" PRIu64 " MB",
 	    js_count(f, "memory_mb"));
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_ms(js_count(f, "timeout_ms")).text);
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    js_is_null(f, "image_bytes")
 		? "-"
 		: human_bytes(js_count(f, "image_bytes")).text);
-	table_add(table, TERM_DIM, "%.12s", js_text(f, "hash"));
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_DIM, "%.12s", js_text(f, "hash"));
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_time(js_time(f, "changed_ms")).text);
 	buf_fini(&methods);
 }
@@ -126,10 +126,10 @@ static void
 show_table(const json_t *answer, bool more)
 {
 	const json_t *functions = json_object_get(answer, "functions");
-	struct table *table = table_new(more ? LS_COLUMNS
+	struct table *table = term_table_new(more ? LS_COLUMNS
 		"|>COLD|>QUEUED|METHODS|HEAP|>MEMORY|>TIMEOUT|"
 		">IMAGE|HASH|CHANGED"
-					     : LS_COLUMNS);
+						  : LS_COLUMNS);
 	const json_t *f;
 	size_t i;
 
@@ -141,11 +141,11 @@ show_table(const json_t *answer, bool more)
 		add_error(table, f);
 	}
 	if (json_array_size(functions) > 0)
-		table_print(table, stdout);
+		term_table_print(table, stdout);
 	else
 		term_printf(stderr, TERM_PLAIN,
 		    "No functions yet.  Write one with: perilune new hello\n");
-	table_free(table);
+	term_table_free(table);
 }
 
 static void
@@ -205,8 +205,8 @@ fact(struct table *table, const char *name, const char *fmt, ...)
 	va_end(ap);
 	text.n = n < 0 ? 0 : n < 4096 ? (size_t)n : 4095;
 	buf_putc(&text, '\0');
-	table_add(table, TERM_DIM, "%s", name);
-	table_add(table, TERM_PLAIN, "%s", text.p);
+	term_table_add(table, TERM_DIM, "%s", name);
+	term_table_add(table, TERM_PLAIN, "%s", text.p);
 	buf_fini(&text);
 }
 
@@ -215,14 +215,14 @@ add_state(struct table *table, const json_t *f)
 {
 	const char *state = js_text(f, "state");
 
-	table_add(table, TERM_DIM, "state");
-	table_add(table, state_colour(state), "%s", state);
+	term_table_add(table, TERM_DIM, "state");
+	term_table_add(table, state_colour(state), "%s", state);
 	if (!js_is_null(f, "version"))
 		fact(table, "version", "%" PRIu64 " (%.12s)",
 		    js_count(f, "version"), js_text(f, "hash"));
 	if (js_text(f, "error")[0] != '\0') {
-		table_add(table, TERM_DIM, "error");
-		table_add(table, TERM_RED, "%s", js_text(f, "error"));
+		term_table_add(table, TERM_DIM, "error");
+		term_table_add(table, TERM_RED, "%s", js_text(f, "error"));
 	}
 	fact(table, "changed", "%s", human_time(js_time(f, "changed_ms")).text);
 }
@@ -283,16 +283,17 @@ add_phases(struct table *table, const json_t *start)
 
 		if (n > 3 && strcmp(name + n - 3, "_us") == 0)
 			n -= 3;
-		table_add(table, TERM_PLAIN, "%s", js_text(start, "kind"));
-		table_add(table, TERM_PLAIN, "%s", js_text(start, "cause"));
-		table_add(table, TERM_PLAIN, "%.*s", (int)n, name);
-		table_add(table, TERM_PLAIN, "%s",
+		term_table_add(table, TERM_PLAIN, "%s", js_text(start, "kind"));
+		term_table_add(table, TERM_PLAIN, "%s",
+		    js_text(start, "cause"));
+		term_table_add(table, TERM_PLAIN, "%.*s", (int)n, name);
+		term_table_add(table, TERM_PLAIN, "%s",
 		    human_count(js_count(phase, "count")).text);
 		for (size_t i = 0; i < 4; i++) {
 			static const char *const ps[] = {"p50", "p90", "p99",
 			    "max"};
 
-			table_add(table, TERM_PLAIN, "%s",
+			term_table_add(table, TERM_PLAIN, "%s",
 			    human_us(js_count(phase, ps[i])).text);
 		}
 	}
@@ -302,7 +303,7 @@ static void
 show_describe(const json_t *f)
 {
 	const json_t *starts = json_object_get(f, "starts");
-	struct table *table = table_new("|");
+	struct table *table = term_table_new("|");
 	const json_t *start;
 	size_t i;
 
@@ -310,15 +311,15 @@ show_describe(const json_t *f)
 	add_state(table, f);
 	add_limits(table, f);
 	add_lists(table, f);
-	table_print(table, stdout);
-	table_free(table);
+	term_table_print(table, stdout);
+	term_table_free(table);
 	if (json_array_size(starts) == 0)
 		return;
-	table = table_new("START|CAUSE|PHASE|>COUNT|>P50|>P90|>P99|>MAX");
+	table = term_table_new("START|CAUSE|PHASE|>COUNT|>P50|>P90|>P99|>MAX");
 	(void)fputc('\n', stdout);
 	json_array_foreach(starts, i, start) add_phases(table, start);
-	table_print(table, stdout);
-	table_free(table);
+	term_table_print(table, stdout);
+	term_table_free(table);
 }
 
 static int
@@ -351,23 +352,23 @@ add_worker(struct table *table, const json_t *w)
 	const char *function = js_text(w, "function");
 	const char *state = js_text(w, "state");
 
-	table_add(table, TERM_PLAIN, "%" PRId64, js_int(w, "pid"));
-	table_add(table, strcmp(state, "busy") == 0 ? TERM_GREEN : TERM_PLAIN,
-	    "%s", state);
+	term_table_add(table, TERM_PLAIN, "%" PRId64, js_int(w, "pid"));
+	term_table_add(table,
+	    strcmp(state, "busy") == 0 ? TERM_GREEN : TERM_PLAIN, "%s", state);
 	if (function[0] == '\0')
-		table_add(table, TERM_DIM, "-");
+		term_table_add(table, TERM_DIM, "-");
 	else
-		table_add(table, TERM_PLAIN, "%s@%" PRIu64, function,
+		term_table_add(table, TERM_PLAIN, "%s@%" PRIu64, function,
 		    js_count(w, "version"));
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_age(js_count(w, "age_ms")).text);
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_age(js_count(w, "idle_ms")).text);
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_count(js_count(w, "requests")).text);
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_us(js_count(w, "cpu_us")).text);
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_bytes(js_count(w, "peak_kb") * 1024).text);
 }
 
@@ -375,15 +376,15 @@ static void
 show_ps(const json_t *answer)
 {
 	const json_t *zygote = json_object_get(answer, "zygote");
-	struct table *table =
-	    table_new(">PID|STATE|FUNCTION|>AGE|>IDLE|>REQUESTS|>CPU|>PEAK");
+	struct table *table = term_table_new(
+	    ">PID|STATE|FUNCTION|>AGE|>IDLE|>REQUESTS|>CPU|>PEAK");
 	const json_t *worker;
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "workers"), i, worker)
 	    add_worker(table, worker);
-	table_print(table, stdout);
-	table_free(table);
+	term_table_print(table, stdout);
+	term_table_free(table);
 	term_printf(stdout, TERM_DIM,
 	    "zygote %" PRId64 ": %s forks, %" PRIu64 " restarts\n",
 	    js_int(zygote, "pid"), human_count(js_count(zygote, "forks")).text,

@@ -15,8 +15,8 @@
 static void
 fact(struct table *table, const char *name, const char *value)
 {
-	table_add(table, TERM_DIM, "%s", name);
-	table_add(table, TERM_PLAIN, "%s", value);
+	term_table_add(table, TERM_DIM, "%s", name);
+	term_table_add(table, TERM_PLAIN, "%s", value);
 }
 
 static void
@@ -24,33 +24,33 @@ show_info(const json_t *info)
 {
 	int64_t up_ms = clock_wall_ms() - js_time(info, "started_ms");
 	bool ready = json_is_true(json_object_get(info, "ready"));
-	struct table *table = table_new("|");
+	struct table *table = term_table_new("|");
 	const json_t *address;
 	size_t i;
 
-	table_add(table, TERM_DIM, "server");
-	table_add(table, ready ? TERM_GREEN : TERM_YELLOW,
+	term_table_add(table, TERM_DIM, "server");
+	term_table_add(table, ready ? TERM_GREEN : TERM_YELLOW,
 	    "perilune %s, pid %" PRId64 ", %s%s", js_text(info, "version"),
 	    js_int(info, "pid"), ready ? "ready" : "not ready",
 	    json_is_true(json_object_get(info, "dev")) ? ", --dev" : "");
-	table_add(table, TERM_DIM, "started");
-	table_add(table, TERM_PLAIN, "%s (up %s)",
+	term_table_add(table, TERM_DIM, "started");
+	term_table_add(table, TERM_PLAIN, "%s (up %s)",
 	    human_time(js_time(info, "started_ms")).text,
 	    human_age(up_ms < 0 ? 0 : (uint64_t)up_ms).text);
 	json_array_foreach(json_object_get(info, "listen"), i, address)
 	{
-		table_add(table, TERM_DIM, "listens");
-		table_add(table, TERM_PLAIN, "http://%s",
+		term_table_add(table, TERM_DIM, "listens");
+		term_table_add(table, TERM_PLAIN, "http://%s",
 		    json_is_string(address) ? json_string_value(address) : "?");
 	}
 	fact(table, "functions", js_text(info, "functions_dir"));
 	fact(table, "uploads", js_text(info, "uploads_dir"));
 	fact(table, "state", js_text(info, "state_dir"));
-	table_add(table, TERM_DIM, "prices");
-	table_add(table, TERM_PLAIN, "%s, in %s", js_text(info, "price_card"),
-	    js_text(info, "currency"));
-	table_print(table, stdout);
-	table_free(table);
+	term_table_add(table, TERM_DIM, "prices");
+	term_table_add(table, TERM_PLAIN, "%s, in %s",
+	    js_text(info, "price_card"), js_text(info, "currency"));
+	term_table_print(table, stdout);
+	term_table_free(table);
 }
 
 static int

@@ -136,8 +136,8 @@ add_times(struct table *table, const json_t *us)
 			buf_addf(&text, "%s%s %s", text.n > 0 ? ", " : "",
 			    phases[i], human_us(js_count(us, phases[i])).text);
 	buf_putc(&text, '\0');
-	table_add(table, TERM_DIM, "time");
-	table_add(table, TERM_PLAIN, "%s", text.p);
+	term_table_add(table, TERM_DIM, "time");
+	term_table_add(table, TERM_PLAIN, "%s", text.p);
 	buf_fini(&text);
 }
 
@@ -145,29 +145,30 @@ static void
 print_receipt(const json_t *record)
 {
 	const json_t *start = json_object_get(record, "start");
-	struct table *table = table_new("|");
+	struct table *table = term_table_new("|");
 
-	table_add(table, TERM_DIM, "request");
-	table_add(table, TERM_PLAIN, "%s", js_text(record, "request_id"));
-	table_add(table, TERM_DIM, "version");
-	table_add(table, TERM_PLAIN, "%" PRIu64, js_count(record, "version"));
-	table_add(table, TERM_DIM, "start");
-	table_add(table, TERM_PLAIN, "%s; cause=%s", js_text(start, "kind"),
-	    js_text(start, "cause"));
+	term_table_add(table, TERM_DIM, "request");
+	term_table_add(table, TERM_PLAIN, "%s", js_text(record, "request_id"));
+	term_table_add(table, TERM_DIM, "version");
+	term_table_add(table, TERM_PLAIN, "%" PRIu64,
+	    js_count(record, "version"));
+	term_table_add(table, TERM_DIM, "start");
+	term_table_add(table, TERM_PLAIN, "%s; cause=%s",
+	    js_text(start, "kind"), js_text(start, "cause"));
 	add_times(table, json_object_get(record, "us"));
-	table_add(table, TERM_DIM, "cpu");
-	table_add(table, TERM_PLAIN, "%s",
+	term_table_add(table, TERM_DIM, "cpu");
+	term_table_add(table, TERM_PLAIN, "%s",
 	    human_us(js_count(record, "cpu_us")).text);
-	table_add(table, TERM_DIM, "memory");
-	table_add(table, TERM_PLAIN, "%s of %" PRIu64 " MB",
+	term_table_add(table, TERM_DIM, "memory");
+	term_table_add(table, TERM_PLAIN, "%s of %" PRIu64 " MB",
 	    human_bytes(js_count(record, "peak_kb") * 1024).text,
 	    js_count(record, "memory_mb"));
-	table_add(table, TERM_DIM, "billed");
-	table_add(table, TERM_PLAIN, "%" PRIu64 " ms, cost %s",
+	term_table_add(table, TERM_DIM, "billed");
+	term_table_add(table, TERM_PLAIN, "%" PRIu64 " ms, cost %s",
 	    js_count(record, "billed_ms"), js_text(record, "cost"));
 	(void)fputc('\n', stdout);
-	table_print(table, stdout);
-	table_free(table);
+	term_table_print(table, stdout);
+	term_table_free(table);
 }
 
 static int

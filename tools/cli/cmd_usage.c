@@ -80,21 +80,23 @@ add_row(struct table *table, const json_t *row, const char *key,
 {
 	uint64_t errors = js_count(row, "errors");
 
-	table_add(table, colour, "%s", key);
-	table_add(table, colour, "%s",
+	term_table_add(table, colour, "%s", key);
+	term_table_add(table, colour, "%s",
 	    human_count(js_count(row, "invocations")).text);
-	table_add(table, errors > 0 ? TERM_RED : colour, "%s",
+	term_table_add(table, errors > 0 ? TERM_RED : colour, "%s",
 	    human_count(errors).text);
-	table_add(table, colour, "%s", human_count(js_count(row, "cold")).text);
-	table_add(table, colour, "%s",
+	term_table_add(table, colour, "%s",
+	    human_count(js_count(row, "cold")).text);
+	term_table_add(table, colour, "%s",
 	    human_ms(js_count(row, "billed_ms")).text);
-	table_add(table, colour, "%s", js_text(row, "gb_s"));
-	table_add(table, colour, "%s", human_ms(js_count(row, "cpu_ms")).text);
-	table_add(table, colour, "%s",
+	term_table_add(table, colour, "%s", js_text(row, "gb_s"));
+	term_table_add(table, colour, "%s",
+	    human_ms(js_count(row, "cpu_ms")).text);
+	term_table_add(table, colour, "%s",
 	    human_bytes(js_count(row, "bytes_in")).text);
-	table_add(table, colour, "%s",
+	term_table_add(table, colour, "%s",
 	    human_bytes(js_count(row, "bytes_out")).text);
-	table_add(table, colour, "%s", js_text(row, "cost"));
+	term_table_add(table, colour, "%s", js_text(row, "cost"));
 }
 
 static void
@@ -110,14 +112,14 @@ show(const json_t *answer, const char *head)
 	    "%s|>CALLS|>ERRORS|>COLD|>BILLED|>GB-S|>CPU|>IN|>OUT|"
 	    ">COST %s%c",
 	    head, js_text(answer, "currency"), '\0');
-	table = table_new(heads.p);
+	table = term_table_new(heads.p);
 	json_array_foreach(rows, i, row)
 	    add_row(table, row, js_text(row, "key"), TERM_PLAIN);
 	add_row(table, json_object_get(answer, "total"), "total", TERM_BOLD);
-	table_print(table, stdout);
+	term_table_print(table, stdout);
 	term_printf(stdout, TERM_DIM, "price card: %s\n",
 	    js_text(answer, "card"));
-	table_free(table);
+	term_table_free(table);
 	buf_fini(&heads);
 }
 

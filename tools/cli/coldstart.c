@@ -20,21 +20,21 @@ static const char *const phase_names[] = {PHASES(X)};
 #undef X
 
 void
-series_init(struct series *series, const char *kind)
+samples_init(struct samples *series, const char *kind)
 {
-	*series = (struct series){.kind = kind};
+	*series = (struct samples){.kind = kind};
 }
 
 void
-series_fini(struct series *series)
+samples_fini(struct samples *series)
 {
 	for (size_t i = 0; i < PHASE_COUNT; i++)
 		free(series->values[i]);
-	*series = (struct series){0};
+	*series = (struct samples){0};
 }
 
 static void
-grow(struct series *series)
+grow(struct samples *series)
 {
 	if (series->n < series->cap)
 		return;
@@ -48,7 +48,7 @@ grow(struct series *series)
 }
 
 void
-series_add(struct series *series, const json_t *record)
+samples_add(struct samples *series, const json_t *record)
 {
 	const json_t *us = json_object_get(record, "us");
 	const char *kind = js_text(json_object_get(record, "start"), "kind");
@@ -72,14 +72,14 @@ series_add(struct series *series, const json_t *record)
 }
 
 void
-series_sort(struct series *series)
+samples_sort(struct samples *series)
 {
 	for (size_t i = 0; i < PHASE_COUNT; i++)
 		stats_sort(series->values[i], series->n);
 }
 
 struct stats
-series_stats(const struct series *series, enum phase phase)
+samples_stats(const struct samples *series, enum phase phase)
 {
 	return stats_of(series->values[phase], series->n);
 }
@@ -87,16 +87,16 @@ series_stats(const struct series *series, enum phase phase)
 static void
 add_stats(struct table *table, enum term_colour colour, struct stats stats)
 {
-	table_add(table, colour, "%s", human_us(stats.p50).text);
-	table_add(table, colour, "%s", human_us(stats.p90).text);
-	table_add(table, colour, "%s", human_us(stats.p99).text);
-	table_add(table, colour, "%s", human_us(stats.max).text);
+	term_table_add(table, colour, "%s", human_us(stats.p50).text);
+	term_table_add(table, colour, "%s", human_us(stats.p90).text);
+	term_table_add(table, colour, "%s", human_us(stats.p99).text);
+	term_table_add(table, colour, "%s", human_us(stats.max).text);
 }
 
 void
-series_print(const struct series *cold, const struct series *warm, FILE *f)
+samples_print(const struct samples *cold, const struct samples *warm, FILE *f)
 {
-	struct table *table = table_new(warm == NULL
+	struct table *table = term_table_new(warm == NULL
 		? "PHASE|>P50|>P90|>P99|>MAX"
 		: "PHASE|>P50|>P90|>P99|>MAX|>WARM P50|>P90|>P99|>MAX");
 
@@ -104,14 +104,14 @@ series_print(const struct series *cold, const struct series *warm, FILE *f)
 		enum term_colour colour =
 		    i == PHASE_TOTAL ? TERM_BOLD : TERM_PLAIN;
 
-		table_add(table, colour, "%s", phase_names[i]);
-		add_stats(table, colour, series_stats(cold, (enum phase)i));
+		term_table_add(table, colour, "%s", phase_names[i]);
+		add_stats(table, colour, samples_stats(cold, (enum phase)i));
 		if (warm != NULL)
 			add_stats(table, colour,
-			    series_stats(warm, (enum phase)i));
+			    samples_stats(warm, (enum phase)i));
 	}
-	table_print(table, f);
-	table_free(table);
+	term_table_print(table, f);
+	term_table_free(table);
 }
 
 /* A bar of count / most, in eighths of a column where UTF-8 allows it. */
@@ -145,7 +145,7 @@ most_of(const struct stats_bin *bins, size_t n)
 }
 
 void
-series_histogram(const struct series *series, FILE *f)
+samples_histogram(const struct samples *series, FILE *f)
 {
 	struct stats_bin bins[STATS_BINS_MAX];
 	size_t n =
@@ -165,12 +165,12 @@ series_histogram(const struct series *series, FILE *f)
 }
 
 json_t *
-series_json(const struct series *series)
+samples_json(const struct samples *series)
 {
 	json_t *phases = json_object();
 
 	for (size_t i = 0; i < PHASE_COUNT; i++) {
-		struct stats s = series_stats(series, (enum phase)i);
+		struct stats s = samples_stats(series, (enum phase)i);
 		char name[16];
 
 		(void)snprintf(name, sizeof(name), "%s_us", phase_names[i]);

@@ -2,7 +2,7 @@
  * coldstart.h - series of measured starts, and how they are shown.
  *
  * Runs in: cli.
- * Owns:    a series owns its values until series_fini().
+ * Owns:    a series owns its values until samples_fini().
  */
 #pragma once
 
@@ -30,7 +30,7 @@ enum phase {
 	    PHASE_COUNT
 };
 
-struct series {
+struct samples {
 	const char *kind; /* of start, as asked for; borrowed */
 	uint64_t *values[PHASE_COUNT];
 	size_t n, cap;
@@ -39,24 +39,24 @@ struct series {
 	size_t failed;	     /* handler errors: in values all the same */
 };
 
-void series_init(struct series *series, const char *kind);
-void series_fini(struct series *series);
+void samples_init(struct samples *series, const char *kind);
+void samples_fini(struct samples *series);
 
 /* Take the record of one call. */
-void series_add(struct series *series, const json_t *record);
+void samples_add(struct samples *series, const json_t *record);
 
 /* To be called once, when all are there and before anything is shown. */
-void series_sort(struct series *series);
+void samples_sort(struct samples *series);
 
-struct stats series_stats(const struct series *series, enum phase phase);
+struct stats samples_stats(const struct samples *series, enum phase phase);
 
 /* A table of all phases: cold, with warm (or NULL) at its side. */
-void series_print(const struct series *cold, const struct series *warm,
+void samples_print(const struct samples *cold, const struct samples *warm,
     FILE *f);
 
 /* The totals as bars. */
-void series_histogram(const struct series *series, FILE *f);
+void samples_histogram(const struct samples *series, FILE *f);
 
 /* {"kind", "count", "other_kind_count", "failed_count", "phases":{...}},
  * phases as in the API. */
-json_t *series_json(const struct series *series);
+json_t *samples_json(const struct samples *series);

@@ -226,7 +226,7 @@ struct table {
 };
 
 struct table *
-table_new(const char *heads)
+term_table_new(const char *heads)
 {
 	struct table *table = calloc(1, sizeof(*table));
 
@@ -276,7 +276,8 @@ add_cell(struct table *table, enum term_colour colour, bool note,
 }
 
 void
-table_add(struct table *table, enum term_colour colour, const char *fmt, ...)
+term_table_add(struct table *table, enum term_colour colour, const char *fmt,
+    ...)
 {
 	struct buf text = {0};
 	va_list ap;
@@ -288,7 +289,8 @@ table_add(struct table *table, enum term_colour colour, const char *fmt, ...)
 }
 
 void
-table_note(struct table *table, enum term_colour colour, const char *fmt, ...)
+term_table_note(struct table *table, enum term_colour colour, const char *fmt,
+    ...)
 {
 	struct buf text = {0};
 	va_list ap;
@@ -360,7 +362,7 @@ put_head(const struct table *table, const size_t *widths, FILE *f)
 }
 
 void
-table_print(const struct table *table, FILE *f)
+term_table_print(const struct table *table, FILE *f)
 {
 	size_t widths[COLUMNS_MAX];
 	size_t column = 0;
@@ -383,7 +385,7 @@ table_print(const struct table *table, FILE *f)
 }
 
 void
-table_free(struct table *table)
+term_table_free(struct table *table)
 {
 	if (table == NULL)
 		return;

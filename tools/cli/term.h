@@ -2,7 +2,7 @@
  * term.h - text for people: colour, safe strings, tables.
  *
  * Runs in: cli.
- * Owns:    a table owns its cells until table_free().
+ * Owns:    a table owns its cells until term_table_free().
  *
  * What a server sends may come from a hostile function.  Everything printed
  * in a human format goes through term_clean(): no control bytes, no escape
@@ -58,15 +58,15 @@ void term_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct table;
 
 /* heads: "NAME|>VERSION|ROUTE"; '>' aligns right.  All empty: no head line. */
-struct table *table_new(const char *heads);
+struct table *term_table_new(const char *heads);
 
 /* The next cell, row by row. */
-void table_add(struct table *table, enum term_colour colour, const char *fmt,
-    ...) __attribute__((format(printf, 3, 4)));
+void term_table_add(struct table *table, enum term_colour colour,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* A line of its own below the row that was completed last. */
-void table_note(struct table *table, enum term_colour colour, const char *fmt,
-    ...) __attribute__((format(printf, 3, 4)));
+void term_table_note(struct table *table, enum term_colour colour,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-void table_print(const struct table *table, FILE *f);
-void table_free(struct table *table); /* NULL is fine */
+void term_table_print(const struct table *table, FILE *f);
+void term_table_free(struct table *table); /* NULL is fine */

@@ -19,72 +19,72 @@ record(const char *kind, int load)
 }
 
 static void
-add(struct series *series, const char *kind, int load)
+add(struct samples *series, const char *kind, int load)
 {
 	json_t *one = record(kind, load);
 
-	series_add(series, one);
+	samples_add(series, one);
 	json_decref(one);
 }
 
 START_TEST(total_is_what_the_caller_waited_for)
 {
-	struct series series;
+	struct samples series;
 	struct stats total;
 
-	series_init(&series, "image");
+	samples_init(&series, "image");
 	for (int load = 200; load > 0; load--)
 		add(&series, "image", load);
-	series_sort(&series);
-	total = series_stats(&series, PHASE_TOTAL);
+	samples_sort(&series);
+	total = samples_stats(&series, PHASE_TOTAL);
 	ck_assert_uint_eq(total.count, 200);
 	ck_assert_uint_eq(total.p50, 133 + 100);
 	ck_assert_uint_eq(total.p99, 133 + 198);
 	ck_assert_uint_eq(total.max, 133 + 200);
-	ck_assert_uint_eq(series_stats(&series, PHASE_LOAD).p90, 180);
-	ck_assert_uint_eq(series_stats(&series, PHASE_HANDLER).max, 7);
-	ck_assert_uint_eq(series_stats(&series, PHASE_FIRST).p50, 9);
-	series_fini(&series);
+	ck_assert_uint_eq(samples_stats(&series, PHASE_LOAD).p90, 180);
+	ck_assert_uint_eq(samples_stats(&series, PHASE_HANDLER).max, 7);
+	ck_assert_uint_eq(samples_stats(&series, PHASE_FIRST).p50, 9);
+	samples_fini(&series);
 }
 END_TEST
 
 START_TEST(starts_of_another_kind_are_left_out_and_counted)
 {
-	struct series series;
+	struct samples series;
 	json_t *json;
 
-	series_init(&series, "fork");
+	samples_init(&series, "fork");
 	add(&series, "fork", 1);
 	add(&series, "warm", 2);
-	series_sort(&series);
+	samples_sort(&series);
 	ck_assert_uint_eq(series.n, 1);
 	ck_assert_uint_eq(series.other, 1);
 	ck_assert_str_eq(series.other_kind, "warm");
-	json = series_json(&series);
+	json = samples_json(&series);
 	ck_assert_ptr_nonnull(json);
 	ck_assert_int_eq(json_integer_value(
 			     json_object_get(json, "other_kind_count")),
 	    1);
 	json_decref(json);
-	series_fini(&series);
+	samples_fini(&series);
 }
 END_TEST
 
 START_TEST(nothing_measured_is_shown_as_nothing)
 {
-	struct series series;
+	struct samples series;
 	char *text = NULL;
 	size_t bytes = 0;
 	FILE *f = open_memstream(&text, &bytes);
 
-	series_init(&series, "image");
-	series_sort(&series);
-	series_histogram(&series, f);
-	series_print(&series, &series, f);
+	samples_init(&series, "image");
+	samples_sort(&series);
+	samples_histogram(&series, f);
+	samples_print(&series, &series, f);
 	(void)fclose(f);
 	ck_assert_ptr_nonnull(strstr(text, "total"));
 	free(text);
-	series_fini(&series);
+	samples_fini(&series);
 }
 END_TEST
 

@@ -58,20 +58,20 @@ END_TEST
 
 START_TEST(tables_are_aligned_and_clean)
 {
-	struct table *table = table_new("NAME|>CALLS|ROUTE");
+	struct table *table = term_table_new("NAME|>CALLS|ROUTE");
 	char *text = NULL;
 	size_t bytes = 0;
 	FILE *f = open_memstream(&text, &bytes);
 
-	table_add(table, TERM_RED, "a\x1b");
-	table_add(table, TERM_PLAIN, "%d", 7);
-	table_add(table, TERM_PLAIN, "/a");
-	table_note(table, TERM_RED, "line\n3");
-	table_add(table, TERM_PLAIN, "longname");
-	table_add(table, TERM_PLAIN, "%d", 123456);
-	table_add(table, TERM_PLAIN, "/b");
-	table_print(table, f);
-	table_free(table);
+	term_table_add(table, TERM_RED, "a\x1b");
+	term_table_add(table, TERM_PLAIN, "%d", 7);
+	term_table_add(table, TERM_PLAIN, "/a");
+	term_table_note(table, TERM_RED, "line\n3");
+	term_table_add(table, TERM_PLAIN, "longname");
+	term_table_add(table, TERM_PLAIN, "%d", 123456);
+	term_table_add(table, TERM_PLAIN, "/b");
+	term_table_print(table, f);
+	term_table_free(table);
 	(void)fclose(f);
 	ck_assert_str_eq(text,
 	    "NAME       CALLS  ROUTE\n"
