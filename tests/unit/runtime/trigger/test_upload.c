@@ -645,6 +645,54 @@ START_TEST(overwriting_during_the_run_is_a_second_event)
 }
 END_TEST
 
+static bool
+is_copying(void)
+{
+	return faccessat(state_fd, "spool/.copying-0", F_OK, 0) == 0;
+}
+
+START_TEST(a_file_that_changes_while_it_is_copied_settles_again)
+{
+	int fd;
+
+	start_watching();
+	fd = open_file("in/a.csv", O_WRONLY | O_CREAT);
+	ck_assert_int_eq(ftruncate(fd, 64 * 1024 * 1024), 0);
+	(void)close(fd);
+	ck_assert(run_for(is_copying, PATIENCE_MS));
+	fd = open_file("in/a.csv", O_WRONLY);
+	ck_assert_int_eq(write(fd, "new", 3), 3);
+	(void)close(fd);
+	expect(all_done, 2);
+	ck_assert_str_eq(runs[1].content, "new");
+	still(2);
+}
+END_TEST
+
+static bool
+accept_is_held(void)
+{
+	return store.held != NULL;
+}
+
+START_TEST(a_file_that_changes_while_it_is_accepted_is_seen)
+{
+	start_watching();
+	store.hold_accepts = true;
+	put("in/a.csv", "first");
+	ck_assert(run_for(accept_is_held, PATIENCE_MS));
+	put("in/a.csv", "second");
+	(void)run_for(never, 100);
+	ck_assert_uint_eq(store.n, 2);
+	store.hold_accepts = false;
+	loop_defer(loop, on_reply, store.held);
+	store.held = NULL;
+	expect(all_done, 3);
+	ck_assert_str_eq(runs[1].content, "first");
+	ck_assert_str_eq(runs[2].content, "second");
+}
+END_TEST
+
 START_TEST(deleting_the_file_does_not_take_the_content)
 {
 	start_watching();
@@ -1024,18 +1072,23 @@ START_TEST(the_oldest_events_run_first)
 {
 	char path[64];
 
+	config.parallel = 1;
+	behaviour = HOLD;
 	begin();
 	uploads_start(uploads);
-	config.parallel_per_function = 1;
-	uploads_configure(uploads, &config);
 	set("f");
+	set("g");
 	make_folder("in");
 	for (int i = 0; i < 20; i++) {
 		(void)snprintf(path, sizeof(path), "in/%d.csv", i);
 		put(path, path);
 	}
-	expect(all_done, 20);
-	for (size_t i = 0; i < 20; i++)
+	expect(all_accepted, 40);
+	expect(all_open, 1);
+	behaviour = FINISH;
+	finish_run(0, NULL, false);
+	expect(all_done, 40);
+	for (size_t i = 0; i < 40; i++)
 		ck_assert_uint_eq(runs[i].id, i + 1);
 	ck_assert_uint_eq(most_open, 1);
 }
@@ -1307,6 +1360,29 @@ START_TEST(an_output_folder_that_cannot_be_is_said)
 }
 END_TEST
 
+/* Folders that this process watches, as the kernel has it. */
+static size_t
+watches(void)
+{
+	DIR *dir = opendir("/proc/self/fdinfo");
+	const struct dirent *entry;
+	char line[256];
+	size_t n = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		int fd = openat(dirfd(dir), entry->d_name, O_RDONLY);
+		FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+
+		while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+			n += strncmp(line, "inotify wd:", 11) == 0;
+		if (file != NULL)
+			(void)fclose(file);
+	}
+	(void)closedir(dir);
+	return n;
+}
+
 START_TEST(the_folder_itself_may_be_moved_and_made_again)
 {
 	start_watching();
@@ -1317,6 +1393,8 @@ START_TEST(the_folder_itself_may_be_moved_and_made_again)
 	put("old/b.csv", "b"); /* nobody looks there any more */
 	put("in/c.csv", "c");
 	expect(all_done, 3);
+	(void)run_for(never, 1300);
+	ck_assert_uint_eq(watches(), 1);
 	ck_assert_int_eq(unlinkat(root_fd, "in/a.csv", 0), 0);
 	ck_assert_int_eq(unlinkat(root_fd, "in/c.csv", 0), 0);
 	ck_assert_int_eq(unlinkat(root_fd, "in", AT_REMOVEDIR), 0);
@@ -1388,6 +1466,9 @@ main(void)
 	tcase_add_test(tcase, an_output_may_be_the_upload_of_another_function);
 	tcase = add_case(suite, "versions");
 	tcase_add_test(tcase, overwriting_during_the_run_is_a_second_event);
+	tcase_add_test(tcase,
+	    a_file_that_changes_while_it_is_copied_settles_again);
+	tcase_add_test(tcase, a_file_that_changes_while_it_is_accepted_is_seen);
 	tcase_add_test(tcase, deleting_the_file_does_not_take_the_content);
 	tcase_add_test(tcase, touching_only_the_inode_is_no_new_version);
 	tcase_add_test(tcase,
