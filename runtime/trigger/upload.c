@@ -8,6 +8,7 @@
 #include "runtime/loop/loop.h"
 #include "runtime/trigger/upload_priv.h"
 #include "sandbox/base/clock.h"
+#include "sandbox/base/err.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -63,6 +64,15 @@ upload_trouble(struct uploads *uploads, const char *what, int error)
 	uploads->trouble = error;
 	upload_note(uploads, NULL, "%s: %s; trying again", what,
 	    strerror(error));
+}
+
+void
+upload_store_trouble(struct uploads *uploads, const struct err *err)
+{
+	if (uploads->trouble == -1)
+		return;
+	uploads->trouble = -1;
+	upload_note(uploads, NULL, "the store: %s; trying again", err->msg);
 }
 
 void
@@ -255,6 +265,8 @@ upload_swept(struct uploads *uploads)
 {
 	struct upload_func *func;
 
+	if (uploads->stopped)
+		return;
 	uploads->swept = true;
 	if (upload_watch_start(uploads) < 0)
 		uploads->blind = true;

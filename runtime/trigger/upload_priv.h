@@ -238,7 +238,7 @@ struct uploads {
 	uint64_t nrefused;
 	uint64_t notes_until_us; /* refusals that are logged, per period */
 	unsigned int notes;
-	int trouble; /* errno that was noted, 0: none */
+	int trouble; /* errno that was noted, 0: none, -1: the store */
 };
 
 /* --- upload.c ------------------------------------------------------------------ */
@@ -251,6 +251,7 @@ void upload_note(struct uploads *uploads, const char *function, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
 /* Say once that the disk or the store fails, until upload_well(). */
 void upload_trouble(struct uploads *uploads, const char *what, int error);
+void upload_store_trouble(struct uploads *uploads, const struct err *err);
 void upload_well(struct uploads *uploads);
 void upload_refuse(struct uploads *uploads, const char *path, const char *why);
 /* Begin the next job, if there is one and none runs. */

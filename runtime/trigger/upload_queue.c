@@ -149,9 +149,11 @@ on_events(const struct store_event *events, size_t n, const struct err *err,
 		return;
 	func->loading = false;
 	if (err != NULL) {
-		upload_trouble(uploads, "the store", err->sys);
+		upload_store_trouble(uploads, err);
 		func->more = true;
-		return; /* the next pump tries again */
+		loop_timer_start(uploads->run_timer,
+		    (uint64_t)uploads->config.trouble_ms * MS_US);
+		return;
 	}
 	for (size_t i = 0; i < n; i++)
 		if (events[i].id > func->last_id)

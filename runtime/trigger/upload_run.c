@@ -65,7 +65,7 @@ on_updated(const struct err *err, void *arg)
 	if (!upload_unref(uploads))
 		return;
 	if (err != NULL)
-		upload_trouble(uploads, "the store", err->sys);
+		upload_store_trouble(uploads, err);
 	if (event == NULL)
 		return;
 	if (event->state == UPLOAD_EVENT_FINISHING)

@@ -176,8 +176,10 @@ copy_file(struct spool_job *job, struct copy *copy, size_t i)
 	    O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	char name[32];
 
-	if (from < 0 || same_version(from, copy->file) < 0)
+	if (from < 0 || same_version(from, copy->file) < 0) {
+		errno = ESTALE; /* looking at it again will tell */
 		return -1;
+	}
 	temp_name(name, i);
 	copy->temp = openat(job->spoolfd, name,
 	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -242,14 +244,6 @@ run(void *arg)
 
 /* --- the job ------------------------------------------------------------ */
 
-static bool
-is_trouble(int error)
-{
-	return error == ENOSPC || error == EDQUOT || error == EIO ||
-	    error == EROFS || error == EMFILE || error == ENFILE ||
-	    error == ENOMEM;
-}
-
 /* Bytes of the spool that the file takes, at most: one content per event. */
 static uint64_t
 bytes_for(const struct upload_file *file)
@@ -268,12 +262,12 @@ answer(struct uploads *uploads, const struct copy *copy)
 		return;
 	}
 	upload_spool_release(uploads, bytes_for(file));
-	if (is_trouble(copy->error)) {
-		upload_trouble(uploads, "spooling an upload", copy->error);
-		upload_file_again(file, uploads->config.trouble_ms);
-	} else {
+	if (copy->error == ESTALE) {
 		upload_file_again(file, uploads->config.settle_ms);
+		return;
 	}
+	upload_trouble(uploads, "spooling an upload", copy->error);
+	upload_file_again(file, uploads->config.trouble_ms);
 }
 
 static void
@@ -302,7 +296,11 @@ has_room(const struct uploads *uploads, const struct upload_file *file)
 static void
 wait_for_room(struct uploads *uploads, struct upload_file *file)
 {
-	upload_trouble(uploads, "the spool of accepted uploads", EDQUOT);
+	if (uploads->trouble != EDQUOT)
+		upload_note(uploads, NULL,
+		    "the spool is full (%llu bytes): new files wait",
+		    (unsigned long long)uploads->config.max_spool_bytes);
+	uploads->trouble = EDQUOT;
 	TAILQ_REMOVE(&uploads->to_spool, file, queue);
 	TAILQ_INSERT_TAIL(&uploads->to_spool, file, queue);
 	uploads->waiting = true;

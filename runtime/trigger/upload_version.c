@@ -98,7 +98,7 @@ on_found(const struct store_event *found, const struct err *err, void *arg)
 	if (!upload_unref(uploads))
 		return;
 	if (err != NULL) {
-		upload_trouble(uploads, "the store", err->sys);
+		upload_store_trouble(uploads, err);
 		upload_file_again(file, uploads->config.trouble_ms);
 	} else {
 		weigh(file, found);
@@ -205,7 +205,7 @@ on_accepted(uint64_t id, const struct err *err, void *arg)
 		return;
 	}
 	if (err != NULL) {
-		upload_trouble(uploads, "the store", err->sys);
+		upload_store_trouble(uploads, err);
 		file->fault = true;
 	} else if (id != 0) {
 		uploads->stats.accepted++;

@@ -272,6 +272,8 @@ START_TEST(links_in_the_output_folder_lead_nowhere)
 	ck_assert_str_ne(put("link", "evil"), "");
 	ck_assert_str_ne(put("up/new", "evil"), "");
 	ck_assert_str_ne(put("folder", "evil"), "");
+	ck_assert_int_eq(symlinkat("folder", out_fd, "inner"), 0);
+	ck_assert_str_ne(put("inner/new", "evil"), "");
 	ck_assert_str_ne(put("pipe", "evil"), "");
 	ck_assert_str_eq(put("later", "evil"), "");
 	ck_assert_int_eq(symlinkat("../content", out_fd, "later"), 0);

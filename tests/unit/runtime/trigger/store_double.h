@@ -24,7 +24,8 @@ struct store {
 	size_t n;
 	bool broken;
 	size_t finds;
-	unsigned int pending;
+	bool hold_accepts;
+	struct reply *held; /* the last of them */
 };
 
 enum question { Q_DONE, Q_ACCEPT, Q_FIND, Q_EVENTS };
@@ -83,7 +84,6 @@ on_reply(void *arg)
 	struct err failure;
 	const struct err *err = NULL;
 
-	store->pending--;
 	if (reply->failed) {
 		(void)err_set(&failure, ERR_SYSTEM, "the disk is on fire");
 		failure.sys = 5;
@@ -111,8 +111,10 @@ reply_later(struct store *store, const struct reply *what)
 	*reply = *what;
 	reply->store = store;
 	reply->failed = store->broken;
-	store->pending++;
-	loop_defer(store->loop, on_reply, reply);
+	if (store->hold_accepts && what->question == Q_ACCEPT)
+		store->held = reply;
+	else
+		loop_defer(store->loop, on_reply, reply);
 }
 
 static inline uint64_t

@@ -12,9 +12,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -643,6 +645,54 @@ START_TEST(overwriting_during_the_run_is_a_second_event)
 }
 END_TEST
 
+static bool
+is_copying(void)
+{
+	return faccessat(state_fd, "spool/.copying-0", F_OK, 0) == 0;
+}
+
+START_TEST(a_file_that_changes_while_it_is_copied_settles_again)
+{
+	int fd;
+
+	start_watching();
+	fd = open_file("in/a.csv", O_WRONLY | O_CREAT);
+	ck_assert_int_eq(ftruncate(fd, 64 * 1024 * 1024), 0);
+	(void)close(fd);
+	ck_assert(run_for(is_copying, PATIENCE_MS));
+	fd = open_file("in/a.csv", O_WRONLY);
+	ck_assert_int_eq(write(fd, "new", 3), 3);
+	(void)close(fd);
+	expect(all_done, 2);
+	ck_assert_str_eq(runs[1].content, "new");
+	still(2);
+}
+END_TEST
+
+static bool
+accept_is_held(void)
+{
+	return store.held != NULL;
+}
+
+START_TEST(a_file_that_changes_while_it_is_accepted_is_seen)
+{
+	start_watching();
+	store.hold_accepts = true;
+	put("in/a.csv", "first");
+	ck_assert(run_for(accept_is_held, PATIENCE_MS));
+	put("in/a.csv", "second");
+	(void)run_for(never, 100);
+	ck_assert_uint_eq(store.n, 2);
+	store.hold_accepts = false;
+	loop_defer(loop, on_reply, store.held);
+	store.held = NULL;
+	expect(all_done, 3);
+	ck_assert_str_eq(runs[1].content, "first");
+	ck_assert_str_eq(runs[2].content, "second");
+}
+END_TEST
+
 START_TEST(deleting_the_file_does_not_take_the_content)
 {
 	start_watching();
@@ -722,6 +772,34 @@ START_TEST(a_file_that_is_held_open_is_not_complete)
 	expect(all_done, 3);
 	ck_assert_str_eq(runs[2].content, "halffull");
 	still(3);
+}
+END_TEST
+
+/* The gateway was down when it was begun, or it is written elsewhere. */
+START_TEST(a_file_that_somebody_writes_is_not_complete)
+{
+	int fd;
+	int linked;
+
+	make_folder("in");
+	fd = open_file("in/a.csv", O_WRONLY | O_CREAT);
+	ck_assert_int_eq(write(fd, "half", 4), 4);
+	start();
+	linked = open_file("elsewhere", O_WRONLY | O_CREAT);
+	ck_assert_int_eq(write(linked, "half", 4), 4);
+	(void)run_for(never, 50);
+	ck_assert_int_eq(linkat(root_fd, "elsewhere", root_fd, "in/b.csv", 0),
+	    0);
+	(void)run_for(never, 200); /* over unclosed_ms */
+	ck_assert_uint_eq(store.n, 0);
+	ck_assert_int_eq(write(fd, "full", 4), 4);
+	ck_assert_int_eq(write(linked, "full", 4), 4);
+	(void)close(fd);
+	(void)close(linked);
+	expect(all_done, 2);
+	ck_assert_str_eq(runs[0].content, "halffull");
+	ck_assert_str_eq(runs[1].content, "halffull");
+	still(2);
 }
 END_TEST
 
@@ -994,18 +1072,23 @@ START_TEST(the_oldest_events_run_first)
 {
 	char path[64];
 
+	config.parallel = 1;
+	behaviour = HOLD;
 	begin();
 	uploads_start(uploads);
-	config.parallel_per_function = 1;
-	uploads_configure(uploads, &config);
 	set("f");
+	set("g");
 	make_folder("in");
 	for (int i = 0; i < 20; i++) {
 		(void)snprintf(path, sizeof(path), "in/%d.csv", i);
 		put(path, path);
 	}
-	expect(all_done, 20);
-	for (size_t i = 0; i < 20; i++)
+	expect(all_accepted, 40);
+	expect(all_open, 1);
+	behaviour = FINISH;
+	finish_run(0, NULL, false);
+	expect(all_done, 40);
+	for (size_t i = 0; i < 40; i++)
 		ck_assert_uint_eq(runs[i].id, i + 1);
 	ck_assert_uint_eq(most_open, 1);
 }
@@ -1198,6 +1281,47 @@ START_TEST(a_store_that_fails_loses_nothing)
 }
 END_TEST
 
+START_TEST(events_are_loaded_when_the_store_is_well_again)
+{
+	start_watching();
+	behaviour = HOLD;
+	put("in/a.csv", "a");
+	expect(all_open, 1);
+	kill_gateway();
+	behaviour = FINISH;
+	store.broken = true;
+	start();
+	(void)run_for(never, 100);
+	store.broken = false;
+	expect(all_done, 2);
+}
+END_TEST
+
+START_TEST(a_disk_that_is_full_makes_files_wait)
+{
+	struct rlimit limit = {4, 1000}; /* as if there were four bytes */
+
+	start_watching();
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	put("in/b.csv", "1234");
+	expect(all_done, 2);
+	limit.rlim_cur = 1000;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	put("elsewhere", "12345");
+	limit.rlim_cur = 4;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	move("elsewhere", "in/a.csv");
+	(void)run_for(never, 200);
+	ck_assert_uint_eq(store.n, 2);
+	ck_assert_ptr_nonnull(strstr(notes, "spooling an upload: File too"));
+	limit.rlim_cur = 1000;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	expect(all_done, 3);
+	ck_assert(run_for(spool_is_empty, PATIENCE_MS));
+}
+END_TEST
+
 START_TEST(a_full_spool_makes_files_wait)
 {
 	config.max_spool_bytes = 25;
@@ -1236,6 +1360,29 @@ START_TEST(an_output_folder_that_cannot_be_is_said)
 }
 END_TEST
 
+/* Folders that this process watches, as the kernel has it. */
+static size_t
+watches(void)
+{
+	DIR *dir = opendir("/proc/self/fdinfo");
+	const struct dirent *entry;
+	char line[256];
+	size_t n = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		int fd = openat(dirfd(dir), entry->d_name, O_RDONLY);
+		FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+
+		while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+			n += strncmp(line, "inotify wd:", 11) == 0;
+		if (file != NULL)
+			(void)fclose(file);
+	}
+	(void)closedir(dir);
+	return n;
+}
+
 START_TEST(the_folder_itself_may_be_moved_and_made_again)
 {
 	start_watching();
@@ -1246,6 +1393,8 @@ START_TEST(the_folder_itself_may_be_moved_and_made_again)
 	put("old/b.csv", "b"); /* nobody looks there any more */
 	put("in/c.csv", "c");
 	expect(all_done, 3);
+	(void)run_for(never, 1300);
+	ck_assert_uint_eq(watches(), 1);
 	ck_assert_int_eq(unlinkat(root_fd, "in/a.csv", 0), 0);
 	ck_assert_int_eq(unlinkat(root_fd, "in/c.csv", 0), 0);
 	ck_assert_int_eq(unlinkat(root_fd, "in", AT_REMOVEDIR), 0);
@@ -1317,11 +1466,15 @@ main(void)
 	tcase_add_test(tcase, an_output_may_be_the_upload_of_another_function);
 	tcase = add_case(suite, "versions");
 	tcase_add_test(tcase, overwriting_during_the_run_is_a_second_event);
+	tcase_add_test(tcase,
+	    a_file_that_changes_while_it_is_copied_settles_again);
+	tcase_add_test(tcase, a_file_that_changes_while_it_is_accepted_is_seen);
 	tcase_add_test(tcase, deleting_the_file_does_not_take_the_content);
 	tcase_add_test(tcase, touching_only_the_inode_is_no_new_version);
 	tcase_add_test(tcase,
 	    other_content_of_the_same_size_and_time_is_a_new_version);
 	tcase_add_test(tcase, a_file_that_is_held_open_is_not_complete);
+	tcase_add_test(tcase, a_file_that_somebody_writes_is_not_complete);
 	tcase_add_test(tcase, a_strangers_file_settles_by_time);
 	tcase = add_case(suite, "refusing");
 	tcase_add_test(tcase,
@@ -1351,6 +1504,8 @@ main(void)
 	tcase_add_test(tcase, content_that_is_lost_is_said);
 	tcase = add_case(suite, "trouble");
 	tcase_add_test(tcase, a_store_that_fails_loses_nothing);
+	tcase_add_test(tcase, events_are_loaded_when_the_store_is_well_again);
+	tcase_add_test(tcase, a_disk_that_is_full_makes_files_wait);
 	tcase_add_test(tcase, a_full_spool_makes_files_wait);
 	tcase_add_test(tcase, an_output_folder_that_cannot_be_is_said);
 	tcase_add_test(tcase, the_folder_itself_may_be_moved_and_made_again);
