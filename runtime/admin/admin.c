@@ -76,9 +76,9 @@ admin_param_u64(const struct http_exchange *x, const char *name,
 	uint64_t value;
 
 	if (!admin_param(x, name, text, sizeof(text)) ||
-	    !slice_u64(slice_of(text), max, &value))
+	    !slice_u64(slice_of(text), UINT64_MAX, &value))
 		return otherwise;
-	return value;
+	return value < max ? value : max;
 }
 
 void

@@ -691,6 +691,7 @@ call_on_death(struct call *call, const struct worker_death *death)
 		fail_timeout(call, (struct slice){0});
 		return;
 	}
-	call_fail(call, RECORD_OUTCOME_CRASHED, RECORD_FAILED_SANDBOX, 502,
+	call_fail(call, RECORD_OUTCOME_CRASHED,
+	    death->platform ? RECORD_FAILED_POOL : RECORD_FAILED_SANDBOX, 502,
 	    death->reason, death->text);
 }

@@ -48,7 +48,7 @@ struct call {
 	uint64_t logs_dropped;
 	uint32_t frames;
 	uint32_t reruns; /* workers that died before they read it */
-	bool announced; /* STARTED is expected */
+	bool announced;	 /* STARTED is expected */
 	bool out_of_time;
 	bool asked;	/* a FILE_* question is not answered yet */
 	bool *over_out; /* set when it is over, while call_start() runs */

@@ -99,6 +99,14 @@ on_upload_note(const char *function, const char *what, void *arg)
 }
 
 static void
+on_upload_run(const struct upload_run *run, void *arg)
+{
+	struct gateway *g = arg;
+
+	upload_calls_run(run, g->upload_calls);
+}
+
+static void
 on_catalog_note(const char *name, const char *what, void *arg)
 {
 	note(arg, LOG_LEVEL_WARN, name, what);
@@ -614,7 +622,7 @@ make_functions(struct gateway *g)
 	    .on_settled = on_settled,
 	};
 	const struct upload_callbacks from_uploads = {
-	    .run = upload_calls_run,
+	    .run = on_upload_run,
 	    .on_note = on_upload_note,
 	};
 	const struct call_limits limits = call_limits_of(&g->settings);
@@ -627,7 +635,7 @@ make_functions(struct gateway *g)
 	    g->config->functions_path, PARALLEL_BUILDS, &from_catalog, g);
 	g->upload_calls = upload_calls_new(g->loop, g->catalog, g->calls);
 	g->uploads = uploads_new(g->loop, g->store, g->config->uploads_fd,
-	    g->config->state_fd, &from_uploads, g->upload_calls);
+	    g->config->state_fd, &from_uploads, g);
 	upload_calls_report_to(g->upload_calls, g->uploads);
 }
 

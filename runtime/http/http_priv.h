@@ -27,7 +27,7 @@
 #define HTTP_STREAM_BYTES   16777216 /* of a stream, not taken by the client */
 #define HTTP_SPARES	    64	     /* workspaces kept */
 #define HTTP_LINGER_MS	    2000     /* what a refused client sends is read */
-#define HTTP_HALF_CLOSE_MS 5
+#define HTTP_HALF_CLOSE_MS  20	     /* end of input so soon: not gone */
 #define HTTP_ACCEPT_MAX	    64	     /* connections per turn */
 #define HTTP_ACCEPT_WAIT_MS 100	     /* without descriptors or memory */
 #define HTTP_TICK_MS	    20	     /* deadlines are seen so much late */

@@ -344,6 +344,7 @@ worker_describe_death(const struct worker *worker, struct worker_death *death)
 {
 	int status = worker->status;
 
+	*death = (struct worker_death){0};
 	if (worker->breach[0] != '\0') {
 		death->reason = "protocol_error";
 		(void)snprintf(death->text, sizeof(death->text),
@@ -352,6 +353,17 @@ worker_describe_death(const struct worker *worker, struct worker_death *death)
 		death->reason = "sandbox_violation";
 		(void)snprintf(death->text, sizeof(death->text),
 		    "the worker tried a forbidden system call and was killed");
+	} else if (worker->generation != pool_generation(worker->pool)) {
+		death->reason = "zygote_died";
+		death->platform = true;
+		(void)snprintf(death->text, sizeof(death->text),
+		    "the zygote died, and its workers with it");
+	} else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+		/* no system call for that is open to it */
+		death->reason = "worker_killed";
+		death->platform = true;
+		(void)snprintf(death->text, sizeof(death->text),
+		    "the worker was killed from outside");
 	} else if (WIFSIGNALED(status)) {
 		death->reason = "worker_crashed";
 		(void)snprintf(death->text, sizeof(death->text),

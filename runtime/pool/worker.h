@@ -43,7 +43,7 @@ struct worker {
 	bool dying;	     /* killed or gone; no more frames */
 	bool death_known;
 	bool closed;	 /* the stream has ended */
-	bool unread; /* ... before it had read all that we sent */
+	bool unread;	 /* ... before it had read all that we sent */
 	int status;	 /* as of wait(2), when death_known */
 	char breach[96]; /* protocol breach, "" if none */
 	struct loop_watch *watch;
@@ -67,6 +67,7 @@ struct worker {
 /* How it ended, in words for people and a stable word for records. */
 struct worker_death {
 	const char *reason; /* "sandbox_violation", "worker_crashed", ... */
+	bool platform;	    /* not by anything that it did itself */
 	char text[160];
 };
 

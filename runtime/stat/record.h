@@ -24,11 +24,11 @@
 	X(NONE, "none") /* it never got one */ \
 	X(WARM, "warm") X(IMAGE, "image") X(BUILD, "build") X(FORK, "fork")
 
-#define RECORD_CAUSES(X)                                    \
-	X(NONE, "none")                                     \
-	X(FIRST, "first")                                   \
-	X(FROM_ZERO, "from_zero") X(SCALE_OUT, "scale_out") \
-	    X(REPLACE, "replace") X(DEPLOY, "deploy")
+#define RECORD_CAUSES(X)          \
+	X(NONE, "none")           \
+	X(FIRST, "first")         \
+	X(FROM_ZERO, "from_zero") \
+	X(SCALE_OUT, "scale_out") X(REPLACE, "replace") X(DEPLOY, "deploy")
 
 #define RECORD_OUTCOMES(X)                                                    \
 	X(OK, "ok")		  /* the handler returned */                  \
@@ -41,11 +41,12 @@
 	X(EXPIRED, "expired")	  /* deadline passed while waiting */
 
 /* Who failed, as in the Perilune-Failed-By header. */
-#define RECORD_FAILED_BY(X)                                       \
-	X(NONE, "")                                               \
-	X(CLIENT, "client")                                       \
-	X(POLICY, "policy") X(GATEWAY, "gateway") X(POOL, "pool") \
-	    X(SANDBOX, "sandbox") X(LIMIT, "limit") X(HANDLER, "handler")
+#define RECORD_FAILED_BY(X)                                         \
+	X(NONE, "")                                                 \
+	X(CLIENT, "client")                                         \
+	X(POLICY, "policy")                                         \
+	X(GATEWAY, "gateway") X(POOL, "pool") X(SANDBOX, "sandbox") \
+	    X(LIMIT, "limit") X(HANDLER, "handler")
 
 #define X(name, text) RECORD_SOURCE_##name,
 enum record_source { RECORD_SOURCES(X) };

@@ -125,8 +125,9 @@ base_warn(lua_State *L)
 	return 0;
 }
 
-/* Replace the function at 1 by all that it returns until nil or "". */
-static void
+/* Replace the function at 1 by all that it returns until nil or ""; false
+ * when that is too much. */
+static bool
 collect_chunk(lua_State *L)
 {
 	luaL_Buffer b;
@@ -145,13 +146,13 @@ collect_chunk(lua_State *L)
 		if (n == 0)
 			break;
 		if (luaL_bufflen(&b) + n > SOURCE_MAX)
-			luaL_error(L, "load: chunk larger than %d bytes",
-			    SOURCE_MAX);
+			return false;
 		luaL_addvalue(&b);
 	}
 	lua_pop(L, 1);
 	luaL_pushresult(&b);
 	lua_replace(L, 1);
+	return true;
 }
 
 /* nil and the text: how load says no. */
@@ -166,6 +167,7 @@ refuse(lua_State *L, const char *text)
 static int
 base_load(lua_State *L)
 {
+	static const char too_large[] = "load: chunk larger than 1048576 bytes";
 	bool has_env = !lua_isnone(L, 4);
 	const char *mode = luaL_optstring(L, 3, "t");
 	const char *source, *name;
@@ -176,13 +178,14 @@ base_load(lua_State *L)
 		name = luaL_optstring(L, 2, lua_tostring(L, 1));
 	} else {
 		name = luaL_optstring(L, 2, "=(load)");
-		collect_chunk(L);
+		if (!collect_chunk(L))
+			return refuse(L, too_large);
 	}
 	source = lua_tolstring(L, 1, &n);
 	if (strchr(mode, 't') == NULL)
 		return refuse(L, "load: only text chunks, mode must have 't'");
 	if (n > SOURCE_MAX)
-		return refuse(L, "load: chunk larger than 1048576 bytes");
+		return refuse(L, too_large);
 	if (luaL_loadbufferx(L, source, n, name, "t") != LUA_OK) {
 		lua_pushnil(L);
 		lua_insert(L, -2);

@@ -136,9 +136,30 @@ static void (*const ours[])(lua_State *L) = {
     fnlua_open_require,
 };
 
+/*
+ * Strings that differ from request to request (ctx.start) are in the image
+ * already, so that a request allocates the same blocks whatever its start was:
+ * what addresses decide (pairs, tostring) depends on the image alone.
+ */
+static void
+keep_start_names(lua_State *L)
+{
+	static const char *const names[] = {"none", "warm", "image", "build",
+	    "fork"};
+	int n = (int)(sizeof(names) / sizeof(names[0]));
+
+	lua_createtable(L, n, 0);
+	for (int i = 0; i < n; i++) {
+		lua_pushstring(L, names[i]);
+		lua_rawseti(L, -2, i + 1);
+	}
+	lua_setfield(L, LUA_REGISTRYINDEX, "perilune.start_names");
+}
+
 static int
 open_libraries(lua_State *L)
 {
+	keep_start_names(L);
 	for (size_t i = 0; i < sizeof(stock) / sizeof(stock[0]); i++) {
 		luaL_requiref(L, stock[i].name, stock[i].func, 1);
 		lua_pop(L, 1);

@@ -11,9 +11,9 @@ SLOW = BUSY + """return function(e, ctx)
   return "ok"
 end"""
 
-CARD = {"name": "test-card", "currency": "XTS", "prices": [
-    {"valid_from": "2020-01-01", "per_request": "0.000001",
-     "per_gb_second": "0.5"}]}
+CARD = {"name": "test-card", "currency": "XTS", "cards": [
+    {"valid_from": "2020-01-01", "per_request_pico": 1000000,
+     "per_gb_second_pico": 500000000000}]}
 
 
 class Usage(harness.TestCase):
@@ -184,8 +184,8 @@ class Prices(harness.TestCase):
         self.assertIn(usage["card"].split()[0], server.cli("usage").stdout)
 
     def test_a_broken_card_stops_the_start_and_says_why(self):
-        for card, word in (("{", "line"), ({"name": "x"}, "prices|currency"),
-                           (json.dumps(CARD).replace('"0.5"', '"dear"'),
+        for card, word in (("{", "line"), ({"name": "x"}, "cards|currency"),
+                           (json.dumps(CARD).replace("500000000000", '"dear"'),
                             "per_gb_second")):
             with self.subTest(card=card):
                 server = self.unstarted()
