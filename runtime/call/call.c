@@ -655,15 +655,16 @@ call_answer_done(struct call *call, bool ok, struct slice reason)
 }
 
 /*
- * The worker died with our bytes unread, so it cannot have begun: the call
- * goes back to the head of the queue, and nobody notices.
+ * The worker died with bytes of ours unread and without a word on this call, so
+ * what it did not read is the call: it cannot have begun.  It goes back to the
+ * head of the queue, and nobody notices.
  */
 static bool
 rerun(struct call *call)
 {
 	struct function *function = call->function;
 
-	if (!call->worker->unread || call->out_of_time ||
+	if (!call->worker->unread || call->frames > 0 || call->out_of_time ||
 	    call->reruns == RERUNS_MAX)
 		return false;
 	call->reruns++;

@@ -67,6 +67,7 @@ struct loop {
 	struct loop_signal_watch signals[SIGNALS_MAX];
 	int nsignals;
 	struct event *defer;
+	struct deferred *firing; /* being called in this turn */
 	struct deferred *deferred;
 	struct deferred **deferred_last;
 };
@@ -126,14 +127,14 @@ static void
 on_defer(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
-	struct deferred *list = loop->deferred;
 
+	loop->firing = loop->deferred;
 	loop->deferred = NULL;
 	loop->deferred_last = &loop->deferred;
-	while (list != NULL) {
-		struct deferred *one = list;
+	while (loop->firing != NULL) {
+		struct deferred *one = loop->firing;
 
-		list = one->next;
+		loop->firing = one->next;
 		one->fn(one->arg);
 		free(one);
 	}
@@ -185,6 +186,31 @@ loop_defer(struct loop *loop, void (*fn)(void *arg), void *arg)
 		event_active(loop->defer, EV_TIMEOUT, 0);
 	*loop->deferred_last = one;
 	loop->deferred_last = &one->next;
+}
+
+static void
+drop_for(struct deferred **at, const void *arg)
+{
+	while (*at != NULL) {
+		struct deferred *one = *at;
+
+		if (one->arg != arg) {
+			at = &one->next;
+			continue;
+		}
+		*at = one->next;
+		free(one);
+	}
+}
+
+void
+loop_undefer(struct loop *loop, const void *arg)
+{
+	drop_for(&loop->firing, arg);
+	drop_for(&loop->deferred, arg);
+	loop->deferred_last = &loop->deferred;
+	while (*loop->deferred_last != NULL)
+		loop->deferred_last = &(*loop->deferred_last)->next;
 }
 
 static void

@@ -30,6 +30,9 @@ void loop_stop(struct loop *loop);
 /* Call fn once, in this turn, after the events that are already due. */
 void loop_defer(struct loop *loop, void (*fn)(void *arg), void *arg);
 
+/* arg is about to be freed: forget every deferred call for it. */
+void loop_undefer(struct loop *loop, const void *arg);
+
 /*
  * Watch a descriptor.  A new watch wants nothing; loop_watch_want() says
  * LOOP_READ, LOOP_WRITE, both or 0, and is free when nothing changes.

@@ -571,6 +571,7 @@ pool_free(struct pool *pool)
 		pool->waits = wait->next;
 		free(wait);
 	}
+	loop_undefer(pool->loop, pool);
 	loop_watch_free(pool->control_watch);
 	if (pool->control >= 0)
 		(void)close(pool->control);

@@ -64,6 +64,7 @@ worker_free(struct worker *worker)
 		worker->pool->workers = worker->next;
 	if (worker->next != NULL)
 		worker->next->prev = worker->prev;
+	loop_undefer(worker->pool->loop, worker);
 	loop_watch_free(worker->watch);
 	loop_timer_free(worker->death_timer);
 	loop_timer_free(worker->timer);
