@@ -393,7 +393,7 @@ prepare_all(struct sqlite *sql, struct err *err)
 static int
 open_database(struct sqlite *sql, int dirfd, struct err *err)
 {
-	off_t bytes;
+	off_t bytes = 0;
 
 	if (check_cwd(dirfd, err) < 0 || register_vfs(err) < 0 ||
 	    take_lock(dirfd, &sql->lockfd, err) < 0 ||
