@@ -25,9 +25,9 @@ struct store;
 struct catalog;
 
 enum catalog_state {
-	CATALOG_READING,   /* no version yet, nothing known to be wrong */
+	CATALOG_READING, /* no version yet, nothing known to be wrong */
 	CATALOG_SERVING,
-	CATALOG_BROKEN,	   /* no version serves, and error says why */
+	CATALOG_BROKEN, /* no version serves, and error says why */
 };
 
 /* What is known of one function; borrowed, valid until the next event. */
@@ -55,6 +55,7 @@ struct catalog_callbacks {
 /*
  * dirfd: the functions directory, the catalog's from now on.  path is what
  * people call it.  Candidates in building at once: at most `parallel`.
+ * store NULL: numbers are counted in memory only (tests).
  */
 struct catalog *catalog_new(struct loop *loop, struct store *store, int dirfd,
     const char *path, unsigned int parallel,
@@ -63,6 +64,12 @@ struct catalog *catalog_new(struct loop *loop, struct store *store, int dirfd,
 /* Load the version numbers from the store, scan, and begin to watch. */
 void catalog_start(struct catalog *catalog);
 
+/*
+ * The builder's word on a candidate, from inside on_candidate or later; one
+ * that was removed meanwhile is dropped, and a word on it does nothing.  The
+ * route of a candidate that another function serves is an error here.  on_note
+ * is called for what the catalog finds wrong, not for the `why` of a reject.
+ */
 void catalog_accept(struct catalog *catalog, struct fn_version *candidate);
 void catalog_reject(struct catalog *catalog, struct fn_version *candidate,
     const char *why);
@@ -95,4 +102,6 @@ struct fn_version *catalog_route(const struct catalog *catalog,
     struct slice path, struct catalog_param *params_out, size_t max_params,
     size_t *nparams_out);
 
+/* Not from inside a callback.  No callback comes afterwards; what helper
+ * threads still hold goes with loop_free or store_close. */
 void catalog_free(struct catalog *catalog);

@@ -19,14 +19,14 @@
 
 struct err;
 
-#define FN_NAME_MAX	 64	 /* [A-Za-z0-9_-]{1,64} */
-#define FN_HASH_HEX	 64	 /* SHA-256 of manifest and sources */
-#define FN_SOURCE_MAX	 1048576 /* bytes of one source file */
-#define FN_BUNDLE_MAX	 8388608 /* bytes of all sources of a function */
-#define FN_MODULES_MAX	 256
-#define FN_MANIFEST_MAX	 65536
-#define FN_ENV_MAX	 64 /* variables */
-#define FN_TRIGGERS_MAX	 16
+#define FN_NAME_MAX	64	/* [A-Za-z0-9_-]{1,64} */
+#define FN_HASH_HEX	64	/* SHA-256 of manifest and sources */
+#define FN_SOURCE_MAX	1048576 /* bytes of one source file */
+#define FN_BUNDLE_MAX	8388608 /* bytes of all sources of a function */
+#define FN_MODULES_MAX	256
+#define FN_MANIFEST_MAX 65536
+#define FN_ENV_MAX	64 /* variables */
+#define FN_TRIGGERS_MAX 16
 
 struct fn_pair {
 	char *name;
@@ -34,7 +34,8 @@ struct fn_pair {
 };
 
 struct fn_module {
-	char *name; /* as in require(): "util", "a.b", "_lib.x"; [0] is "init" */
+	char
+	    *name; /* as in require(): "util", "a.b", "_lib.x"; [0] is "init" */
 	char *source;
 	size_t source_bytes;
 };

@@ -14,12 +14,15 @@
  *		    now (the body is skipped or the connection closed), or
  *		    http_limit_body() to allow more or less than the default.
  *	on_request  the whole request is there; reply now or later, once.
- *	on_gone     the client went away, or the server is closing, before the
- *		    reply was given: forget the exchange.  Not called after
- *		    http_reply() or http_stream_end().
+ *	on_gone     the client went away, the server is closing, or it refused
+ *		    the body, before the reply was given: forget the exchange.
+ *		    Only for an exchange that on_head or on_request told of;
+ *		    not after http_reply(), http_stream_end() or _abort().
  *
  * What the server refuses by itself (400, 408, 413, 414, 431, 501, 505) never
  * reaches on_request; it is answered with a problem document (RFC 9457).
+ * README.md has the rules, the table of errors, and when a client counts as
+ * gone.
  */
 #pragma once
 
@@ -39,16 +42,16 @@ struct http_header {
 };
 
 struct http_limits {
-	uint32_t line_bytes;	    /* request line */
-	uint32_t head_bytes;	    /* request line and all header fields */
-	uint32_t headers;	    /* how many header fields */
-	uint64_t body_bytes;	    /* default; see http_limit_body() */
-	uint32_t head_timeout_ms;   /* first byte of a head to its end */
-	uint32_t body_timeout_ms;   /* end of head to end of body */
-	uint32_t idle_timeout_ms;   /* between requests */
-	uint32_t write_timeout_ms;  /* without progress in sending */
-	uint32_t connections;	    /* at once; then accepting pauses */
-	uint64_t buffered_bytes;    /* bodies being read, over all connections */
+	uint32_t line_bytes;	   /* request line with its CRLF */
+	uint32_t head_bytes;	   /* request line and all header fields */
+	uint32_t headers;	   /* how many header fields */
+	uint64_t body_bytes;	   /* default; see http_limit_body() */
+	uint32_t head_timeout_ms;  /* first byte of a head to its end */
+	uint32_t body_timeout_ms;  /* end of head to end of body */
+	uint32_t idle_timeout_ms;  /* between requests */
+	uint32_t write_timeout_ms; /* in which a client takes 1 KiB/s */
+	uint32_t connections;	   /* at once; then accepting pauses */
+	uint64_t buffered_bytes;   /* bodies being read, over all connections */
 };
 
 struct http_request {
@@ -66,8 +69,8 @@ struct http_request {
 };
 
 struct http_response {
-	unsigned int status; /* 200..599 */
-	const struct http_header *headers; /* no Content-Length, Connection, Date */
+	unsigned int status;		   /* 200..599 */
+	const struct http_header *headers; /* valid ones; Date is skipped */
 	size_t nheaders;
 	struct slice body; /* copied; left out for HEAD, 204 and 304 */
 	bool close;	   /* close the connection afterwards */
@@ -79,7 +82,7 @@ struct http_problem {
 	const char *failed_by; /* Perilune-Failed-By */
 	const char *reason;    /* Perilune-Reason: a short stable word */
 	const char *detail;    /* for people; NULL: none */
-	const struct http_header *headers; /* more of them: Allow, Retry-After */
+	const struct http_header *headers; /* at most 13: Allow, ... */
 	size_t nheaders;
 	bool close;
 };
@@ -88,9 +91,12 @@ struct http_callbacks {
 	void (*on_head)(struct http_exchange *x, void *arg); /* may be NULL */
 	void (*on_request)(struct http_exchange *x, void *arg);
 	void (*on_gone)(struct http_exchange *x, void *arg);
-	/* Called for each response the server made by itself; may be NULL. */
+	/* Called for each response the server made by itself; may be NULL.
+	 * Of the request only what was understood is there. */
 	void (*on_refused)(struct http_exchange *x,
 	    const struct http_problem *problem, void *arg);
+	/* A stream's bytes have all been taken: write more.  May be NULL. */
+	void (*on_writable)(struct http_exchange *x, void *arg);
 };
 
 struct http_stats {
@@ -122,7 +128,8 @@ void http_server_drain(struct http_server *server,
 void http_server_stats(const struct http_server *server,
     struct http_stats *stats_out);
 
-/* Closes everything, on_gone for what was unanswered.  NULL is fine. */
+/* Closes everything, on_gone for what was unanswered.  NULL is fine.  Not from
+ * within a callback of this server. */
 void http_server_free(struct http_server *server);
 
 /* Borrowed; valid until the reply. */
@@ -154,18 +161,27 @@ void http_reply_problem(struct http_exchange *x,
     const struct http_problem *problem);
 
 /*
- * Answer in pieces, chunked for HTTP/1.1, until-close for 1.0.  on_gone is
- * still called when the client leaves in between.  http_stream_write returns
- * the bytes now waiting to be sent, for back-pressure.
+ * Answer in pieces, chunked for HTTP/1.1, until-close for 1.0; not in on_head.
+ * on_gone is still called when the client leaves in between.
+ * http_stream_write returns the bytes now waiting to be sent, for
+ * back-pressure: over 1 MiB wait for on_writable; over 16 MiB the client is
+ * cut off.
  */
 void http_stream_begin(struct http_exchange *x,
     const struct http_response *response);
 size_t http_stream_write(struct http_exchange *x, struct slice bytes);
 void http_stream_end(struct http_exchange *x);
 
-/* May this header of a handler be sent?  No control bytes, token name, and
- * none of the fields that belong to the connection or to the server. */
+/* Cut the stream short, so that the client sees that it is not whole. */
+void http_stream_abort(struct http_exchange *x);
+
+/* May this header be sent?  No control bytes, token name, and none of the
+ * fields that belong to the connection or frame the message. */
 bool http_header_valid(struct slice name, struct slice value);
+
+/* Is this a name that only the platform gives: perilune-*, server-timing,
+ * date?  What a handler sends under it must be dropped. */
+bool http_header_reserved(struct slice name);
 
 /* "Not Found" for 404; "" for what is not registered. */
 const char *http_status_text(unsigned int status);

@@ -22,7 +22,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define WORKERS	    2  /* helper threads */
+#define WORKERS	    2 /* helper threads */
 #define SIGNALS_MAX 8
 
 struct job {
@@ -209,8 +209,8 @@ loop_watch_new(struct loop *loop, int fd,
 	watch->loop = loop;
 	watch->on_ready = on_ready;
 	watch->arg = arg;
-	watch->read = must(
-	    event_new(loop->base, fd, EV_READ | EV_PERSIST, on_fd, watch));
+	watch->read =
+	    must(event_new(loop->base, fd, EV_READ | EV_PERSIST, on_fd, watch));
 	watch->write = must(
 	    event_new(loop->base, fd, EV_WRITE | EV_PERSIST, on_fd, watch));
 	return watch;
@@ -307,8 +307,7 @@ loop_signal(struct loop *loop, int signal,
 	assert(loop->nsignals < SIGNALS_MAX);
 	watch->on_signal = on_signal;
 	watch->arg = arg;
-	watch->event =
-	    evsignal_new(loop->base, signal, on_signal_event, watch);
+	watch->event = evsignal_new(loop->base, signal, on_signal_event, watch);
 	if (watch->event == NULL || event_add(watch->event, NULL) < 0)
 		return err_set(err, ERR_SYSTEM, "cannot watch signal %d",
 		    signal);

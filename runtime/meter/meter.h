@@ -50,15 +50,14 @@ const char *meter_card_name(const struct meter *meter);
 const char *meter_card_currency(const struct meter *meter);
 
 /* Reread the price card (SIGHUP); the old one stays when it is broken. */
-int meter_reload(struct meter *meter, const char *price_card,
-    struct err *err);
+int meter_reload(struct meter *meter, const char *price_card, struct err *err);
 
 struct meter_stats {
-	uint64_t records;	  /* since start */
-	uint64_t recovered;	  /* from the journal at start */
-	uint64_t maybe_lost;	  /* cut off or dropped by earlier ones, ever */
-	uint64_t waiting;	  /* not yet in the ledger */
-	uint64_t dropped;	  /* journal full and store too slow */
+	uint64_t records;    /* since start */
+	uint64_t recovered;  /* from the journal at start */
+	uint64_t maybe_lost; /* cut off or dropped by earlier ones, ever */
+	uint64_t waiting;    /* not yet in the ledger */
+	uint64_t dropped;    /* journal full and store too slow */
 };
 void meter_stats(const struct meter *meter, struct meter_stats *stats_out);
 

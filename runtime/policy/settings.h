@@ -17,7 +17,7 @@ struct err;
 
 struct settings {
 #define NUMBER(name, def, min, max, unit, what) uint64_t name;
-#define TEXT(name, def, what) char *name; /* never NULL */
+#define TEXT(name, def, what)			char *name; /* never NULL */
 #include "runtime/policy/settings.def"
 #undef NUMBER
 #undef TEXT
@@ -31,8 +31,7 @@ void settings_fini(struct settings *settings);
  * type or a value out of range is ERR_BAD_INPUT with line and name; *settings
  * is then as it was.
  */
-int settings_load(struct settings *settings, const char *path,
-    struct err *err);
+int settings_load(struct settings *settings, const char *path, struct err *err);
 int settings_parse(struct settings *settings, const char *text, size_t n,
     struct err *err);
 

@@ -16,32 +16,37 @@
 #define RECORD_NAME_MAX	  65 /* function name with its NUL */
 #define RECORD_REASON_MAX 40
 
-#define RECORD_SOURCES(X) X(HTTP, "http") X(UPLOAD, "upload") X(INVOKE, "invoke")
+#define RECORD_SOURCES(X) \
+	X(HTTP, "http") X(UPLOAD, "upload") X(INVOKE, "invoke")
 
 /* How the request got its worker; design: start kinds. */
-#define RECORD_KINDS(X)                                                \
-	X(NONE, "none") /* it never got one */                         \
+#define RECORD_KINDS(X)                        \
+	X(NONE, "none") /* it never got one */ \
 	X(WARM, "warm") X(IMAGE, "image") X(BUILD, "build") X(FORK, "fork")
 
-#define RECORD_CAUSES(X)                                                  \
-	X(NONE, "none") X(FIRST, "first") X(FROM_ZERO, "from_zero")       \
+#define RECORD_CAUSES(X)          \
+	X(NONE, "none")           \
+	X(FIRST, "first")         \
+	X(FROM_ZERO, "from_zero") \
 	X(SCALE_OUT, "scale_out") X(REPLACE, "replace") X(DEPLOY, "deploy")
 
-#define RECORD_OUTCOMES(X)                                                 \
-	X(OK, "ok")		 /* the handler returned */                \
-	X(ERROR, "error")	 /* the handler raised an error */         \
-	X(TIMEOUT, "timeout")	 /* interrupted or killed at the deadline */ \
-	X(MEMORY, "memory")	 /* the arena was full */                  \
-	X(CRASHED, "crashed")	 /* the worker died or broke the protocol */ \
-	X(CANCELLED, "cancelled") /* the client went away */               \
-	X(REJECTED, "rejected")	 /* queue full, draining, not ready */     \
-	X(EXPIRED, "expired")	 /* deadline passed while waiting */
+#define RECORD_OUTCOMES(X)                                                    \
+	X(OK, "ok")		  /* the handler returned */                  \
+	X(ERROR, "error")	  /* the handler raised an error */           \
+	X(TIMEOUT, "timeout")	  /* interrupted or killed at the deadline */ \
+	X(MEMORY, "memory")	  /* the arena was full */                    \
+	X(CRASHED, "crashed")	  /* the worker died or broke the protocol */ \
+	X(CANCELLED, "cancelled") /* the client went away */                  \
+	X(REJECTED, "rejected")	  /* queue full, draining, not ready */       \
+	X(EXPIRED, "expired")	  /* deadline passed while waiting */
 
 /* Who failed, as in the Perilune-Failed-By header. */
-#define RECORD_FAILED_BY(X)                                                 \
-	X(NONE, "") X(CLIENT, "client") X(POLICY, "policy")                 \
-	X(GATEWAY, "gateway") X(POOL, "pool") X(SANDBOX, "sandbox")         \
-	X(LIMIT, "limit") X(HANDLER, "handler")
+#define RECORD_FAILED_BY(X)                                         \
+	X(NONE, "")                                                 \
+	X(CLIENT, "client")                                         \
+	X(POLICY, "policy")                                         \
+	X(GATEWAY, "gateway") X(POOL, "pool") X(SANDBOX, "sandbox") \
+	    X(LIMIT, "limit") X(HANDLER, "handler")
 
 #define X(name, text) RECORD_SOURCE_##name,
 enum record_source { RECORD_SOURCES(X) };
@@ -60,17 +65,20 @@ enum record_failed_by { RECORD_FAILED_BY(X) };
 #undef X
 
 struct record {
-	uint64_t seq; /* counts up by one per record, across restarts */
-	int64_t wall_ms; /* when the request was accepted */
-	uint64_t queue_us;   /* accepted until a worker was there for it */
-	uint64_t spawn_us;   /* fork asked for until the process existed */
-	uint64_t jail_us;    /* until it said READY */
-	uint64_t load_us;    /* image or source sent until handler start, less init */
-	uint64_t init_us;    /* init of the function, when this request waited for it */
+	uint64_t seq;	   /* counts up by one per record, across restarts */
+	int64_t wall_ms;   /* when the request was accepted */
+	uint64_t queue_us; /* accepted until a worker was there for it */
+	uint64_t spawn_us; /* fork asked for until the process existed */
+	uint64_t jail_us;  /* until it said READY */
+	uint64_t
+	    load_us; /* image or source sent until handler start, less init */
+	uint64_t
+	    init_us; /* init of the function, when this request waited for it */
 	uint64_t handler_us; /* first handler instruction until the result */
-	uint64_t first_us;   /* dispatch until first handler instruction; 0 if warm */
-	uint64_t cpu_us;     /* of the worker, for this request */
-	uint64_t peak_kb;    /* arena's high-water mark */
+	uint64_t
+	    first_us; /* dispatch until first handler instruction; 0 if warm */
+	uint64_t cpu_us;  /* of the worker, for this request */
+	uint64_t peak_kb; /* arena's high-water mark */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
 	uint64_t billed_ms;

@@ -62,7 +62,8 @@ struct store_usage_query {
 };
 
 struct store_usage_row {
-	char key[RECORD_NAME_MAX]; /* name, "2026-11-23", "2026-11-23T14" (UTC) */
+	char key
+	    [RECORD_NAME_MAX]; /* name, "2026-11-23", "2026-11-23T14" (UTC) */
 	uint64_t invocations;
 	uint64_t errors; /* outcome other than ok */
 	uint64_t cold;	 /* kind other than warm and none */
@@ -105,8 +106,8 @@ void store_add_version(struct store *store, const struct store_version *version,
 
 /* --- accepted events (uploads now; queues and schedules later) --------- */
 
-#define STORE_EVENT_STATES(X)                                               \
-	X(ACCEPTED, "accepted") /* waits for its time (run_at_ms) */        \
+#define STORE_EVENT_STATES(X)                                        \
+	X(ACCEPTED, "accepted") /* waits for its time (run_at_ms) */ \
 	X(RUNNING, "running") X(DONE, "done") X(FAILED, "failed")
 #define X(name, text) STORE_EVENT_##name,
 enum store_event_state { STORE_EVENT_STATES(X) };
@@ -117,11 +118,11 @@ struct store_event {
 	uint64_t id;	  /* given by store_accept_event */
 	struct slice key; /* unique: the same key is accepted once, ever */
 	struct slice function;
-	struct slice source;  /* "upload" */
-	struct slice event;   /* JSON, the handler's event */
-	struct slice note;    /* "uploads/in/a.csv"; for listings */
-	struct slice error;   /* of the last attempt; empty: none */
-	struct slice blob;    /* name of the spooled content; empty: none */
+	struct slice source; /* "upload" */
+	struct slice event;  /* JSON, the handler's event */
+	struct slice note;   /* "uploads/in/a.csv"; for listings */
+	struct slice error;  /* of the last attempt; empty: none */
+	struct slice blob;   /* name of the spooled content; empty: none */
 	enum store_event_state state;
 	uint32_t attempts;
 	int64_t accepted_ms;
@@ -145,11 +146,11 @@ void store_find_event(struct store *store, struct slice key,
     void *arg);
 
 struct store_event_query {
-	const char *source;	  /* NULL: all */
-	const char *function;	  /* NULL: all */
-	bool unfinished;	  /* only ACCEPTED and RUNNING */
-	uint64_t after_id;	  /* paging */
-	size_t limit;		  /* at most so many; newest first unless
+	const char *source;   /* NULL: all */
+	const char *function; /* NULL: all */
+	bool unfinished;      /* only ACCEPTED and RUNNING */
+	uint64_t after_id;    /* paging */
+	size_t limit;	      /* at most so many; newest first unless
 				   * unfinished, then oldest first */
 };
 void store_events(struct store *store, const struct store_event_query *query,

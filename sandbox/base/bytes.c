@@ -145,12 +145,12 @@ buf_addf(struct buf *b, const char *fmt, ...)
 static size_t
 utf8_bytes(const unsigned char *p, size_t n)
 {
-	size_t want = p[0] < 0x80 ? 1 :
-	    p[0] < 0xc2		  ? 0 :
-	    p[0] < 0xe0		  ? 2 :
-	    p[0] < 0xf0		  ? 3 :
-	    p[0] < 0xf5		  ? 4 :
-				    0;
+	size_t want = p[0] < 0x80 ? 1
+	    : p[0] < 0xc2	  ? 0
+	    : p[0] < 0xe0	  ? 2
+	    : p[0] < 0xf0	  ? 3
+	    : p[0] < 0xf5	  ? 4
+				  : 0;
 
 	if (want == 0 || want > n)
 		return 0;

@@ -2,7 +2,7 @@
  * fnlua.h - the Lua side of a worker: one state, the safe library, events in,
  * results out.
  *
- * Runs in: worker (and tests).
+ * Runs in: worker, tests.
  * Owns:    nothing outside the lua_State: everything that must survive until
  *          the next request is in the heap that the allocator gave, so that
  *          the heap's bytes are the function's image.  What belongs to one
@@ -24,7 +24,8 @@
 /* How Lua reaches the gateway.  Borrowed slices are valid until the next call.
  * A false return is an error whose text is in *reason_out. */
 struct fnlua_host {
-	void (*log)(enum wire_log level, struct slice text, struct slice fields);
+	void (
+	    *log)(enum wire_log level, struct slice text, struct slice fields);
 	void (*time)(int64_t *wall_ms_out, uint64_t *mono_us_out);
 	bool (*file_read)(uint64_t offset, uint32_t bytes,
 	    struct slice *data_out, struct slice *reason_out);
@@ -46,7 +47,7 @@ struct fnlua_event {
 	uint64_t mono_us;
 	uint64_t deadline_us; /* on the clock of mono_us */
 	bool cold;
-	struct slice start;	 /* "image" */
+	struct slice start; /* "image" */
 	struct slice request_id;
 	enum wire_event kind;
 	struct wire_reader fields; /* of the event, see PROTOCOL.md */
@@ -87,6 +88,9 @@ int fnlua_invoke(lua_State *L, const struct fnlua_event *event,
 /* The host functions are not in the image: set them again after a heap has
  * been copied in from elsewhere. */
 void fnlua_set_host(const struct fnlua_host *host);
+
+/* "Lua 5.4.4" */
+const char *fnlua_release(void);
 
 /* The thread (coroutine) that runs now, or NULL.  Async-signal-safe. */
 lua_State *fnlua_running(void);

@@ -45,11 +45,11 @@ enum wire_event { WIRE_EVENT_HTTP = 1, WIRE_EVENT_JSON = 2 };
 
 /* Why FAILED was sent. */
 enum wire_failure {
-	WIRE_FAIL_ERROR = 1,  /* the function raised an error */
-	WIRE_FAIL_TIMEOUT,    /* interrupted at the deadline */
-	WIRE_FAIL_MEMORY,     /* the arena is full */
-	WIRE_FAIL_RESULT,     /* the handler's result cannot be sent */
-	WIRE_FAIL_LOAD,	      /* the source does not compile */
+	WIRE_FAIL_ERROR = 1, /* the function raised an error */
+	WIRE_FAIL_TIMEOUT,   /* interrupted at the deadline */
+	WIRE_FAIL_MEMORY,    /* the arena is full */
+	WIRE_FAIL_RESULT,    /* the handler's result cannot be sent */
+	WIRE_FAIL_LOAD,	     /* the source does not compile */
 };
 
 enum wire_heap { WIRE_HEAP_FRESH = 0, WIRE_HEAP_SHARED = 1 };

@@ -27,7 +27,8 @@ replay_file(const char *folder, const char *name)
 		exit(1);
 	}
 	data = malloc((size_t)size + 1);
-	if (data == NULL || fread(data, 1, (size_t)size, file) != (size_t)size) {
+	if (data == NULL ||
+	    fread(data, 1, (size_t)size, file) != (size_t)size) {
 		perror(path);
 		exit(1);
 	}

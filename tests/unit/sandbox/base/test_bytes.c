@@ -15,7 +15,8 @@ START_TEST(numbers_are_digits_only)
 	ck_assert(!slice_u64(SLICE("101"), 100, &value));
 	ck_assert(!slice_u64(SLICE(""), 100, &value));
 	ck_assert(!slice_u64(SLICE("+1"), 100, &value));
-	ck_assert(!slice_u64(SLICE("18446744073709551616"), UINT64_MAX, &value));
+	ck_assert(
+	    !slice_u64(SLICE("18446744073709551616"), UINT64_MAX, &value));
 	ck_assert_uint_eq(value, 42);
 }
 END_TEST

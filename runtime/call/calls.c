@@ -1,0 +1,362 @@
+/*
+ * calls.c - what all calls stand in, and the way in from the pool.
+ *
+ * Runs in: gateway, cli.
+ * Owns:    the pool; a reserve of random bytes, so that a request's seed does
+ *          not cost a system call.
+ */
+#include "runtime/call/call_priv.h"
+#include "sandbox/base/clock.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+static void
+on_frame(struct worker *worker, const struct wire_header *header,
+    struct slice body, void *arg)
+{
+	struct tenure *tenure = tenure_of(worker);
+
+	if (tenure->build != NULL)
+		build_on_frame(tenure->build, header, body);
+	else if (tenure->call != NULL)
+		call_on_frame(tenure->call, header, body);
+	else
+		worker_kill(worker);
+}
+
+static void
+note_death(struct calls *calls, const struct worker *worker,
+    const struct worker_death *death)
+{
+	if (!worker->killed_by_us || worker->breach[0] != '\0')
+		calls->callbacks.on_note(worker->version, death->text,
+		    calls->arg);
+}
+
+static void
+on_gone(struct worker *worker, const struct worker_death *death, void *arg)
+{
+	struct calls *calls = arg;
+	struct tenure *tenure = tenure_of(worker);
+	struct function *function = tenure->function;
+	bool surprising = tenure->build != NULL || tenure->call != NULL;
+
+	if (surprising)
+		note_death(calls, worker, death);
+	if (tenure->build != NULL)
+		build_on_death(tenure->build, death);
+	if (tenure->call != NULL)
+		call_on_death(tenure->call, death);
+	function_worker_gone(function, worker);
+	calls_check_drained(calls);
+}
+
+static int
+on_hello(const struct pool_hello *hello, void *arg)
+{
+	struct calls *calls = arg;
+
+	if (calls->on_hello == NULL)
+		return hello->failed == 0 ? 0 : -1;
+	return calls->on_hello(hello, calls->zygote_arg);
+}
+
+static void
+on_zygote_gone(void *arg)
+{
+	struct calls *calls = arg;
+
+	while (calls->images_first != NULL) /* its layout is gone with it */
+		image_drop(calls->images_first);
+	if (calls->on_zygote_gone != NULL)
+		calls->on_zygote_gone(calls->zygote_arg);
+}
+
+static bool
+on_full(void *arg)
+{
+	return function_evict_one(arg);
+}
+
+static void
+on_note(const char *what, void *arg)
+{
+	struct calls *calls = arg;
+
+	calls->callbacks.on_note(NULL, what, calls->arg);
+}
+
+struct calls *
+calls_new(struct loop *loop, const struct call_limits *limits,
+    unsigned int ready_workers, unsigned int max_workers,
+    const struct calls_callbacks *callbacks, void *arg)
+{
+	const struct pool_callbacks from_pool = {
+	    .on_frame = on_frame,
+	    .on_gone = on_gone,
+	    .on_hello = on_hello,
+	    .on_zygote_gone = on_zygote_gone,
+	    .on_full = on_full,
+	    .on_note = on_note,
+	};
+	struct calls *calls = calloc(1, sizeof(*calls));
+
+	if (calls == NULL)
+		abort();
+	calls->loop = loop;
+	calls->limits = *limits;
+	calls->callbacks = *callbacks;
+	calls->arg = arg;
+	calls->pool =
+	    pool_new(loop, ready_workers, max_workers, &from_pool, calls);
+	return calls;
+}
+
+void
+calls_set_limits(struct calls *calls, const struct call_limits *limits,
+    unsigned int ready_workers, unsigned int max_workers)
+{
+	calls->limits = *limits;
+	pool_set_limits(calls->pool, ready_workers, max_workers);
+	image_evict(calls);
+}
+
+struct pool *
+calls_pool(struct calls *calls)
+{
+	return calls->pool;
+}
+
+void
+calls_on_zygote(struct calls *calls,
+    int (*hello)(const struct pool_hello *hello, void *arg),
+    void (*gone)(void *arg), void *arg)
+{
+	calls->on_hello = hello;
+	calls->on_zygote_gone = gone;
+	calls->zygote_arg = arg;
+}
+
+const unsigned char *
+calls_seed(struct calls *calls)
+{
+	if (calls->seeds_left < WIRE_SEED_BYTES) {
+		if (getrandom(calls->seeds, sizeof(calls->seeds), 0) !=
+		    (ssize_t)sizeof(calls->seeds))
+			abort();
+		calls->seeds_left = sizeof(calls->seeds);
+	}
+	calls->seeds_left -= WIRE_SEED_BYTES;
+	return calls->seeds + calls->seeds_left;
+}
+
+/* --- building at deploy --------------------------------------------------- */
+
+struct order {
+	struct calls *calls;
+	struct fn_version *version;
+	void (*done)(struct fn_version *version, const char *error, void *arg);
+	void *arg;
+};
+
+static void
+on_order_built(struct function *function, struct worker *worker,
+    const char *error, void *arg)
+{
+	struct order *order = arg;
+
+	worker_kill(worker); /* its heap is here, it is of no more use */
+	order->done(order->version, error, order->arg);
+	fn_version_unref(order->version);
+	free(order);
+}
+
+static void
+on_order_worker(struct worker *worker, void *arg)
+{
+	struct order *order = arg;
+	struct function *function = function_of(order->calls, order->version);
+
+	tenure_begin(function, worker, RECORD_KIND_BUILD, RECORD_CAUSE_DEPLOY);
+	build_start(function, worker, on_order_built, order);
+}
+
+void
+calls_build(struct calls *calls, struct fn_version *version,
+    void (*done)(struct fn_version *version, const char *error, void *arg),
+    void *arg)
+{
+	uint32_t memory_mb = version->manifest.memory_mb;
+	struct worker *worker = pool_take(calls->pool, memory_mb);
+	struct order *order = calloc(1, sizeof(*order));
+
+	if (order == NULL)
+		abort();
+	order->calls = calls;
+	order->version = fn_version_ref(version);
+	order->done = done;
+	order->arg = arg;
+	if (worker != NULL)
+		on_order_worker(worker, order);
+	else
+		(void)pool_fork(calls->pool, memory_mb, on_order_worker, order);
+}
+
+void
+calls_activate(struct calls *calls, struct fn_version *version,
+    struct fn_version *before)
+{
+	struct function *function = function_of(calls, version);
+
+	if (function->active)
+		return;
+	function->active = true;
+	function->lost = 0;
+	function->replaces = before != NULL && before != version &&
+	    function_of(calls, before)->starts > 0;
+	pool_use_class(calls->pool, version->manifest.memory_mb, true);
+	if (before != NULL && before != version)
+		calls_deactivate(calls, before);
+	function_serve(function);
+}
+
+static void
+retire_busy(const struct worker *worker, void *arg)
+{
+	struct tenure *tenure = tenure_of(worker);
+
+	if (tenure != NULL && tenure->function == arg)
+		tenure->retire = true;
+}
+
+void
+calls_deactivate(struct calls *calls, struct fn_version *version)
+{
+	struct function *function = function_of(calls, version);
+
+	if (!function->active)
+		return;
+	function->active = false;
+	pool_use_class(calls->pool, version->manifest.memory_mb, false);
+	image_drop(function);
+	if (function->first == NULL) {
+		pool_each(calls->pool, retire_busy, function);
+		function_retire_idle(function);
+	}
+}
+
+bool
+calls_prepare(struct calls *calls, struct fn_version *version,
+    enum record_kind kind, void (*done)(void *arg), void *arg)
+{
+	struct function *function = function_of(calls, version);
+
+	if (kind == RECORD_KIND_WARM) {
+		done(arg);
+		return true;
+	}
+	if (function->on_zero != NULL || function->nbusy > 0 ||
+	    function->first != NULL)
+		return false;
+	if (kind == RECORD_KIND_BUILD)
+		image_drop(function);
+	if (kind == RECORD_KIND_FORK)
+		pool_empty(calls->pool);
+	function_retire_idle(function);
+	function->on_zero = done;
+	function->on_zero_arg = arg;
+	function_zero_check(function);
+	return true;
+}
+
+void
+calls_function_stats(const struct fn_version *version,
+    struct call_function_stats *stats)
+{
+	const struct function *function = version->pool_data;
+
+	*stats = (struct call_function_stats){0};
+	if (function == NULL)
+		return;
+	stats->idle = function->nidle;
+	stats->busy = function->nbusy;
+	stats->starting = function->nstarting;
+	stats->queued = function->queued;
+	stats->invocations = function->invocations;
+	stats->errors = function->errors;
+	stats->cold_starts = function->cold_starts;
+	stats->image_bytes = function->image.n;
+}
+
+void
+calls_stats(const struct calls *calls, struct calls_stats *stats_out)
+{
+	*stats_out = calls->stats;
+}
+
+/* --- the end --------------------------------------------------------------- */
+
+void
+calls_check_drained(struct calls *calls)
+{
+	void (*done)(void *arg) = calls->on_drained;
+
+	if (done == NULL || calls->stats.in_flight + calls->stats.queued > 0)
+		return;
+	calls->on_drained = NULL;
+	loop_timer_stop(calls->drain_timer);
+	done(calls->on_drained_arg);
+}
+
+static void
+on_drain_timeout(void *arg)
+{
+	struct calls *calls = arg;
+
+	while (calls->running != NULL) {
+		struct worker *worker = calls->running->worker;
+
+		worker_kill(worker);
+		call_fail(calls->running, RECORD_OUTCOME_REJECTED,
+		    RECORD_FAILED_GATEWAY, 503, "draining",
+		    "the server shut down before the handler was done");
+	}
+}
+
+void
+calls_drain(struct calls *calls, uint64_t timeout_ms, void (*done)(void *arg),
+    void *arg)
+{
+	calls->draining = true;
+	calls->on_drained = done;
+	calls->on_drained_arg = arg;
+	if (calls->drain_timer == NULL)
+		calls->drain_timer =
+		    loop_timer_new(calls->loop, on_drain_timeout, calls);
+	loop_timer_start(calls->drain_timer, timeout_ms * 1000);
+	calls_check_drained(calls);
+}
+
+static void
+forget_tenure(const struct worker *worker, void *arg)
+{
+	struct tenure *tenure = tenure_of(worker);
+
+	if (tenure == NULL)
+		return;
+	free(tenure);
+	fn_version_unref(worker->version);
+}
+
+void
+calls_free(struct calls *calls)
+{
+	if (calls == NULL)
+		return;
+	pool_each(calls->pool, forget_tenure, NULL);
+	pool_free(calls->pool);
+	loop_timer_free(calls->tick);
+	loop_timer_free(calls->drain_timer);
+	free(calls);
+}

@@ -1,0 +1,754 @@
+/*
+ * gateway.c - see gateway.h.
+ *
+ * Runs in: gateway.
+ * Owns:    the one struct gateway.
+ *
+ *	make everybody -> run the loop -> drain -> flush -> free in reverse
+ *
+ * Ready: a zygote has said hello and its wall is whole (or its holes are
+ * allowed by name), and the functions found at start are deployed or broken,
+ * or READY_WAIT_US have passed.
+ */
+#include "runtime/gateway/gateway.h"
+
+#include "runtime/admin/admin.h"
+#include "runtime/gateway/wall.h"
+#include "runtime/loop/loop.h"
+#include "runtime/trigger/upload_call.h"
+#include "sandbox/base/cleanup.h"
+#include "sandbox/base/clock.h"
+#include "sandbox/base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READY_WAIT_US	900000
+#define PARALLEL_BUILDS 4
+#define RECENT_RECORDS	512
+#define BEHIND_RECORDS	4096 /* records that wait to be logged */
+#define LOG_TURN_US	20000
+#define CONFIG_MAX	1048576 /* bytes of the configuration file */
+
+struct gateway {
+	const struct gateway_config *config;
+	struct settings settings;
+	struct loop *loop;
+	struct store *store;
+	struct meter *meter;
+	struct logbook *logbook;
+	struct metrics *metrics;
+	struct recent *recent;
+	struct calls *calls;
+	struct catalog *catalog;
+	struct web *web;
+	struct upload_calls *upload_calls;
+	struct uploads *uploads;
+	struct admin *admin;
+	struct loop_watch *supervisor;
+	struct loop_timer *ready_timer;
+	struct jail_report report;
+	struct buf self_test;
+	struct buf listen_json;
+	int supervisor_fd;
+	int64_t started_ms;
+	bool settled; /* the functions found at start are decided */
+	bool waited;  /* long enough for them */
+	bool ready;
+	bool stopping;
+	int status;
+};
+
+/* --- the log ---------------------------------------------------------------------- */
+
+static void
+note(struct gateway *g, enum log_level level, const char *function,
+    const char *what)
+{
+	logbook_write(g->logbook, level, function, 0, NULL, slice_of(what),
+	    (struct slice){0});
+}
+
+static void
+on_function_log(const struct fn_version *version, const char *request_id,
+    enum wire_log level, struct slice text, struct slice fields, void *arg)
+{
+	struct gateway *g = arg;
+
+	/* wire.h numbers the levels as logbook.h does */
+	logbook_write(g->logbook, (enum log_level)level, version->name,
+	    version->number, request_id, text, fields);
+}
+
+static void
+on_call_note(const struct fn_version *version, const char *what, void *arg)
+{
+	note(arg, LOG_LEVEL_WARN, version == NULL ? NULL : version->name, what);
+}
+
+static void
+on_upload_note(const char *function, const char *what, void *arg)
+{
+	note(arg, LOG_LEVEL_WARN, function, what);
+}
+
+static void
+on_upload_run(const struct upload_run *run, void *arg)
+{
+	struct gateway *g = arg;
+
+	upload_calls_run(run, g->upload_calls);
+}
+
+static void
+on_catalog_note(const char *name, const char *what, void *arg)
+{
+	note(arg, LOG_LEVEL_WARN, name, what);
+}
+
+/* --- records ------------------------------------------------------------------------ */
+
+static void
+on_record(struct record *record, void *arg)
+{
+	struct gateway *g = arg;
+
+	meter_add(g->meter, record);
+	recent_add(g->recent, record);
+	metrics_record(g->metrics, record);
+}
+
+static void
+log_failure(struct gateway *g, const struct fn_version *version,
+    const struct call_result *result)
+{
+	struct buf text = {0};
+
+	buf_add_slice(&text, result->message);
+	if (result->traceback.n > 0) {
+		buf_putc(&text, '\n');
+		buf_add_slice(&text, result->traceback);
+	}
+	logbook_write(g->logbook, LOG_LEVEL_ERROR, version->name,
+	    version->number, result->record->request_id, buf_slice(&text),
+	    (struct slice){0});
+	buf_fini(&text);
+}
+
+/* One line per invocation, made from its record. */
+static void
+on_over(const struct fn_version *version, const struct call_result *result,
+    void *arg)
+{
+	struct gateway *g = arg;
+	struct buf fields = {0};
+
+	if (result->record->outcome != RECORD_OUTCOME_OK)
+		log_failure(g, version, result);
+	meter_record_json(&fields, result->record);
+	logbook_write(g->logbook, LOG_LEVEL_INFO, version->name,
+	    version->number, result->record->request_id, SLICE("invocation"),
+	    buf_slice(&fields));
+	buf_fini(&fields);
+}
+
+/* --- functions ------------------------------------------------------------------------ */
+
+static void
+on_built(struct fn_version *version, const char *error, void *arg)
+{
+	struct gateway *g = arg;
+
+	if (error == NULL) {
+		catalog_accept(g->catalog, version);
+		return;
+	}
+	note(g, LOG_LEVEL_ERROR, version->name, error);
+	catalog_reject(g->catalog, version, error);
+}
+
+static void
+on_candidate(struct fn_version *candidate, void *arg)
+{
+	struct gateway *g = arg;
+
+	calls_build(g->calls, candidate, on_built, g);
+}
+
+static void
+on_deployed(struct fn_version *now, struct fn_version *before, void *arg)
+{
+	struct gateway *g = arg;
+	char text[96];
+
+	calls_activate(g->calls, now, before);
+	uploads_set(g->uploads, now->name, now);
+	if (now == before)
+		return;
+	(void)snprintf(text, sizeof(text), "version %u serves at %.64s",
+	    now->number, now->manifest.route);
+	note(g, LOG_LEVEL_INFO, now->name, text);
+}
+
+static void
+on_removed(struct fn_version *before, void *arg)
+{
+	struct gateway *g = arg;
+
+	calls_deactivate(g->calls, before);
+	uploads_set(g->uploads, before->name, NULL);
+	metrics_forget(g->metrics, before->name);
+	note(g, LOG_LEVEL_INFO, before->name, "removed");
+}
+
+/* --- ready ------------------------------------------------------------------------------ */
+
+static void
+say_ready(struct gateway *g)
+{
+	char word = SUPERVISOR_READY;
+
+	for (size_t i = 0; i < g->config->nlisten; i++)
+		(void)printf("perilune: ready on http://%s\n",
+		    g->config->listen_names[i]);
+	(void)fflush(stdout);
+	(void)send(g->supervisor_fd, &word, 1, MSG_NOSIGNAL);
+}
+
+static void
+maybe_ready(struct gateway *g)
+{
+	if (g->ready || pool_generation(calls_pool(g->calls)) == 0 ||
+	    !(g->settled || g->waited))
+		return;
+	g->ready = true;
+	web_set_ready(g->web, true);
+	for (size_t i = 0; i < g->config->nlisten; i++)
+		web_listen(g->web, g->config->listen_fds[i]);
+	say_ready(g);
+}
+
+static void
+on_settled(void *arg)
+{
+	struct gateway *g = arg;
+
+	g->settled = true;
+	maybe_ready(g);
+}
+
+static void
+on_ready_wait(void *arg)
+{
+	struct gateway *g = arg;
+
+	g->waited = true;
+	maybe_ready(g);
+}
+
+/* --- the zygote ------------------------------------------------------------------------- */
+
+static void
+stop_now(struct gateway *g, int status)
+{
+	g->status = status;
+	loop_stop(g->loop);
+}
+
+static void
+on_greeted(void *arg)
+{
+	struct gateway *g = arg;
+
+	if (pool_generation(calls_pool(g->calls)) > 1)
+		catalog_rescan(g->catalog);
+	maybe_ready(g);
+}
+
+/* -1 when there is no wall: then there is no Perilune either. */
+static int
+on_hello(const struct pool_hello *hello, void *arg)
+{
+	struct gateway *g = arg;
+	struct buf why = {0};
+	int verdict;
+
+	g->report = hello->report;
+	buf_reset(&g->self_test, 0);
+	buf_add_slice(&g->self_test, hello->self_test);
+	verdict =
+	    wall_judge(&hello->report, hello->failed, g->config->allowed, &why);
+	if (why.n > 0) {
+		buf_putc(&why, '\0');
+		note(g, verdict < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, NULL,
+		    why.p);
+	}
+	buf_fini(&why);
+	if (verdict < 0)
+		stop_now(g, SUPERVISOR_EXIT_GIVE_UP);
+	else
+		loop_defer(g->loop, on_greeted, g);
+	return verdict;
+}
+
+static void
+on_zygote_gone(void *arg)
+{
+	struct gateway *g = arg;
+
+	if (!g->stopping)
+		note(g, LOG_LEVEL_WARN, NULL, "the zygote is gone");
+}
+
+/* The supervisor passes the control socket of a new zygote. */
+static void
+on_supervisor(unsigned int ready, void *arg)
+{
+	struct gateway *g = arg;
+	char word;
+	struct iovec iov = {.iov_base = &word, .iov_len = 1};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr msg = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.bytes,
+	    .msg_controllen = sizeof(control.bytes)};
+	ssize_t n =
+	    recvmsg(g->supervisor_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *header;
+	int fd;
+
+	if (n == 0) { /* it is gone; our death signal is on its way */
+		loop_watch_want(g->supervisor, 0);
+		return;
+	}
+	header = n == 1 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (header == NULL || word != SUPERVISOR_ZYGOTE ||
+	    header->cmsg_type != SCM_RIGHTS)
+		return;
+	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+		pool_attach(calls_pool(g->calls), fd);
+}
+
+/* --- configuration ----------------------------------------------------------------------- */
+
+static struct call_limits
+call_limits_of(const struct settings *s)
+{
+	return (struct call_limits){
+	    .max_queue = (uint32_t)s->max_queue,
+	    .max_queue_bytes = s->max_queue_bytes,
+	    .max_queue_wait_ms = s->max_queue_wait_ms,
+	    .init_timeout_ms = s->init_timeout_ms,
+	    .kill_grace_ms = s->kill_grace_ms,
+	    .max_log_bytes = s->max_log_bytes,
+	    .image_cache_bytes = s->image_cache_bytes,
+	};
+}
+
+static struct http_limits
+http_limits_of(const struct settings *s)
+{
+	return (struct http_limits){
+	    .line_bytes = (uint32_t)s->max_line_bytes,
+	    .head_bytes = (uint32_t)s->max_head_bytes,
+	    .headers = (uint32_t)s->max_headers,
+	    .body_bytes = s->max_body_bytes,
+	    .head_timeout_ms = (uint32_t)s->head_timeout_ms,
+	    .body_timeout_ms = (uint32_t)s->body_timeout_ms,
+	    .idle_timeout_ms = (uint32_t)s->idle_timeout_ms,
+	    .write_timeout_ms = (uint32_t)s->write_timeout_ms,
+	    .connections = (uint32_t)s->max_connections,
+	    .buffered_bytes = s->max_buffered_bytes,
+	};
+}
+
+static struct web_config
+web_config_of(const struct gateway *g)
+{
+	return (struct web_config){
+	    .limits = http_limits_of(&g->settings),
+	    .receipts = g->settings.receipts != 0,
+	    .dev = g->config->dev,
+	};
+}
+
+static void
+apply_settings(struct gateway *g)
+{
+	const struct call_limits limits = call_limits_of(&g->settings);
+	const struct web_config web = web_config_of(g);
+
+	calls_set_limits(g->calls, &limits,
+	    (unsigned int)g->settings.ready_workers,
+	    (unsigned int)g->settings.max_workers);
+	web_set_config(g->web, &web);
+}
+
+/* A broken file changes nothing and says why. */
+static void
+on_hup(int signal, void *arg)
+{
+	struct gateway *g = arg;
+	struct settings fresh;
+	struct err err = {0};
+
+	settings_init(&fresh);
+	if (g->config->config_path != NULL &&
+	    settings_load(&fresh, g->config->config_path, &err) < 0) {
+		(void)err_wrap(&err, "configuration not changed");
+		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
+		settings_fini(&fresh);
+		return;
+	}
+	if (meter_reload(g->meter, fresh.price_card, &err) < 0) {
+		(void)err_wrap(&err, "price card not changed");
+		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
+	}
+	settings_fini(&g->settings);
+	g->settings = fresh;
+	apply_settings(g);
+	note(g, LOG_LEVEL_INFO, NULL, "configuration reread");
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static void
+on_flushed(void *arg)
+{
+	stop_now(arg, 0);
+}
+
+static void
+on_answers_sent(void *arg)
+{
+	struct gateway *g = arg;
+
+	meter_flush(g->meter, on_flushed, g);
+}
+
+static void
+on_calls_drained(void *arg)
+{
+	struct gateway *g = arg;
+
+	/* Their answers may still be on the way out. */
+	http_server_drain(web_server(g->web), on_answers_sent, g);
+}
+
+/* Ctrl-C reaches every process of the group: the supervisor tells us. */
+static void
+on_interrupt(int signal, void *arg)
+{
+}
+
+/* No connection is left; calls that uploads began may still run. */
+static void
+on_half_drained(void *arg)
+{
+}
+
+static void
+on_term(int signal, void *arg)
+{
+	struct gateway *g = arg;
+
+	if (g->stopping) {
+		stop_now(g, 1);
+		return;
+	}
+	g->stopping = true;
+	web_set_ready(g->web, false);
+	note(g, LOG_LEVEL_INFO, NULL, "draining");
+	uploads_stop(g->uploads);
+	http_server_drain(web_server(g->web), on_half_drained, g);
+	calls_drain(g->calls, g->settings.drain_timeout_ms, on_calls_drained,
+	    g);
+}
+
+/* --- metrics that are kept elsewhere ------------------------------------------------- */
+
+static void
+set(struct gateway *g, enum metric metric, uint64_t value)
+{
+	series_set(metrics_series(g->metrics, metric, NULL), value);
+}
+
+static void
+set_labelled(struct gateway *g, enum metric metric, const char *label,
+    uint64_t value)
+{
+	series_set(metrics_series(g->metrics, metric, &label), value);
+}
+
+static void
+set_pool(struct gateway *g)
+{
+	const struct pool *pool = calls_pool(g->calls);
+	struct pool_stats stats;
+	struct calls_stats calls;
+
+	pool_stats(pool, &stats);
+	calls_stats(g->calls, &calls);
+	set_labelled(g, METRIC_WORKERS, "all", stats.workers);
+	set_labelled(g, METRIC_WORKERS, "ready", stats.ready);
+	set_labelled(g, METRIC_WORKERS, "starting", stats.starting);
+	set_labelled(g, METRIC_WORKERS, "busy", calls.in_flight);
+	set(g, METRIC_QUEUED, calls.queued);
+	set(g, METRIC_IMAGE_BYTES, calls.image_bytes);
+	set(g, METRIC_FORKS, stats.forks);
+	set(g, METRIC_ZYGOTE_RESTARTS,
+	    stats.zygotes > 0 ? stats.zygotes - 1 : 0);
+	set_labelled(g, METRIC_WORKER_DEATHS, "sandbox_violation",
+	    stats.violations);
+	set_labelled(g, METRIC_WORKER_DEATHS, "protocol_error", stats.breaches);
+}
+
+static void
+set_ledger(struct gateway *g)
+{
+	struct meter_stats meter;
+	struct logbook_stats log;
+
+	meter_stats(g->meter, &meter);
+	logbook_stats(g->logbook, &log);
+	set(g, METRIC_LEDGER_WAITING, meter.waiting);
+	set(g, METRIC_LEDGER_RECOVERED, meter.recovered);
+	set(g, METRIC_LEDGER_MAYBE_LOST, meter.maybe_lost);
+	set(g, METRIC_LEDGER_DROPPED, meter.dropped);
+	set(g, METRIC_LOGS_DROPPED, log.dropped);
+}
+
+static void
+set_fronts(struct gateway *g)
+{
+	struct http_stats http;
+	struct upload_stats uploads;
+
+	http_server_stats(web_server(g->web), &http);
+	uploads_stats(g->uploads, &uploads);
+	set(g, METRIC_CONNECTIONS, http.connections_open);
+	set(g, METRIC_HTTP_REQUESTS, http.requests_total);
+	set_labelled(g, METRIC_UPLOADS, "accepted", uploads.accepted);
+	set_labelled(g, METRIC_UPLOADS, "done", uploads.done);
+	set_labelled(g, METRIC_UPLOADS, "failed", uploads.failed);
+	set_labelled(g, METRIC_UPLOADS, "retried", uploads.retried);
+	set_labelled(g, METRIC_UPLOADS, "refused", uploads.refused);
+}
+
+static void
+count_state(const struct catalog_entry *entry, void *arg)
+{
+	((uint64_t *)arg)[entry->state]++;
+}
+
+static void
+before_metrics(void *arg)
+{
+	struct gateway *g = arg;
+	uint64_t states[3] = {0};
+
+	catalog_each(g->catalog, count_state, states);
+	set_labelled(g, METRIC_FUNCTIONS, "reading", states[CATALOG_READING]);
+	set_labelled(g, METRIC_FUNCTIONS, "serving", states[CATALOG_SERVING]);
+	set_labelled(g, METRIC_FUNCTIONS, "broken", states[CATALOG_BROKEN]);
+	for (unsigned int i = 0; i < JAIL_LAYERS; i++)
+		set_labelled(g, METRIC_SANDBOX_LAYER,
+		    jail_layer_name((enum jail_layer)i), g->report.active[i]);
+	set_pool(g);
+	set_ledger(g);
+	set_fronts(g);
+	set_labelled(g, METRIC_BUILD, PERILUNE_VERSION, 1);
+	set(g, METRIC_START_TIME, (uint64_t)g->started_ms / 1000);
+}
+
+/* --- life --------------------------------------------------------------------------------------- */
+
+static int
+make_log(struct gateway *g, struct err *err)
+{
+	g->metrics = metrics_new(0);
+	g->recent = recent_new(RECENT_RECORDS);
+	g->logbook = logbook_open(g->loop, g->config->state_fd, "log",
+	    g->settings.log_file_bytes,
+	    g->config->dev ? LOGBOOK_ALL : LOGBOOK_PLATFORM, err);
+	return g->logbook == NULL ? -1 : 0;
+}
+
+static int
+make_state(struct gateway *g, struct err *err)
+{
+	const struct meter_config meter = {
+	    .price_card = g->settings.price_card,
+	    .statefd = g->config->state_fd,
+	};
+
+	if (fchdir(g->config->state_fd) < 0)
+		return err_sys(err, "state directory %s",
+		    g->config->state_path);
+	g->loop = loop_new(err);
+	if (g->loop == NULL)
+		return -1;
+	g->store = store_open("sqlite", g->loop, g->config->state_fd, err);
+	if (g->store == NULL)
+		return -1;
+	g->meter = meter_new(g->loop, g->store, &meter, err);
+	return g->meter == NULL ? -1 : 0;
+}
+
+static void
+make_functions(struct gateway *g)
+{
+	const struct calls_callbacks from_calls = {
+	    .on_record = on_record,
+	    .on_over = on_over,
+	    .on_log = on_function_log,
+	    .on_note = on_call_note,
+	};
+	const struct catalog_callbacks from_catalog = {
+	    .on_candidate = on_candidate,
+	    .on_deployed = on_deployed,
+	    .on_removed = on_removed,
+	    .on_note = on_catalog_note,
+	    .on_settled = on_settled,
+	};
+	const struct upload_callbacks from_uploads = {
+	    .run = on_upload_run,
+	    .on_note = on_upload_note,
+	};
+	const struct call_limits limits = call_limits_of(&g->settings);
+
+	g->calls =
+	    calls_new(g->loop, &limits, (unsigned int)g->settings.ready_workers,
+		(unsigned int)g->settings.max_workers, &from_calls, g);
+	calls_on_zygote(g->calls, on_hello, on_zygote_gone, g);
+	g->catalog = catalog_new(g->loop, g->store, g->config->functions_fd,
+	    g->config->functions_path, PARALLEL_BUILDS, &from_catalog, g);
+	g->upload_calls = upload_calls_new(g->loop, g->catalog, g->calls);
+	g->uploads = uploads_new(g->loop, g->store, g->config->uploads_fd,
+	    g->config->state_fd, &from_uploads, g);
+	upload_calls_report_to(g->upload_calls, g->uploads);
+}
+
+static void
+make_front(struct gateway *g)
+{
+	const struct http_limits limits = http_limits_of(&g->settings);
+	const struct web_config web = web_config_of(g);
+	struct admin_world world;
+
+	g->web = web_new(g->loop, g->catalog, g->calls, &web);
+	buf_putc(&g->listen_json, '[');
+	for (size_t i = 0; i < g->config->nlisten; i++) {
+		if (i > 0)
+			buf_putc(&g->listen_json, ',');
+		buf_json_string(&g->listen_json,
+		    slice_of(g->config->listen_names[i]));
+	}
+	buf_puts(&g->listen_json, "]");
+	buf_putc(&g->listen_json, '\0');
+	world = (struct admin_world){
+	    .loop = g->loop,
+	    .catalog = g->catalog,
+	    .calls = g->calls,
+	    .meter = g->meter,
+	    .store = g->store,
+	    .uploads = g->uploads,
+	    .logbook = g->logbook,
+	    .metrics = g->metrics,
+	    .recent = g->recent,
+	    .web = g->web,
+	    .report = &g->report,
+	    .self_test = &g->self_test,
+	    .allowed = &g->config->allowed,
+	    .ready = &g->ready,
+	    .state_path = g->config->state_path,
+	    .functions_path = g->config->functions_path,
+	    .uploads_path = g->config->uploads_path,
+	    .listen = g->listen_json.p,
+	    .started_ms = g->started_ms,
+	    .dev = g->config->dev,
+	    .before_metrics = before_metrics,
+	    .arg = g,
+	};
+	g->admin = admin_new(&world, &limits);
+	admin_listen(g->admin, g->config->admin_fd);
+	if (g->config->metrics_fd >= 0)
+		admin_listen_metrics(g->admin, g->config->metrics_fd);
+}
+
+static int
+watch_signals(struct gateway *g, struct err *err)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (loop_signal(g->loop, SIGTERM, on_term, g, err) < 0 ||
+	    loop_signal(g->loop, SIGINT, on_interrupt, g, err) < 0 ||
+	    loop_signal(g->loop, SIGHUP, on_hup, g, err) < 0)
+		return -1;
+	g->supervisor =
+	    loop_watch_new(g->loop, g->supervisor_fd, on_supervisor, g);
+	loop_watch_want(g->supervisor, LOOP_READ);
+	g->ready_timer = loop_timer_new(g->loop, on_ready_wait, g);
+	loop_timer_start(g->ready_timer, READY_WAIT_US);
+	return 0;
+}
+
+/* In reverse order of making; NULL is fine everywhere. */
+static void
+unmake(struct gateway *g)
+{
+	uploads_stop(g->uploads);
+	admin_free(g->admin);
+	web_free(g->web);
+	catalog_free(g->catalog);
+	calls_free(g->calls);
+	uploads_free(g->uploads);
+	upload_calls_free(g->upload_calls);
+	meter_free(g->meter);
+	logbook_close(g->logbook);
+	store_close(g->store);
+	recent_free(g->recent);
+	metrics_free(g->metrics);
+	loop_watch_free(g->supervisor);
+	loop_timer_free(g->ready_timer);
+	loop_free(g->loop);
+	buf_fini(&g->self_test);
+	buf_fini(&g->listen_json);
+	settings_fini(&g->settings);
+}
+
+int
+gateway_run(const struct gateway_config *config, int supervisor_fd)
+{
+	static struct gateway gateway;
+	struct gateway *g = &gateway;
+	struct err err = {0};
+
+	g->config = config;
+	g->supervisor_fd = supervisor_fd;
+	g->started_ms = clock_wall_ms();
+	g->settings = config->settings; /* this process's own copy */
+	if (make_state(g, &err) < 0 || make_log(g, &err) < 0 ||
+	    (make_functions(g), watch_signals(g, &err)) < 0) {
+		(void)fprintf(stderr, "perilune: %s\n", err.msg);
+		return SUPERVISOR_EXIT_GIVE_UP;
+	}
+	make_front(g);
+	catalog_start(g->catalog);
+	uploads_start(g->uploads);
+	if (loop_run(g->loop, &err) < 0) {
+		(void)fprintf(stderr, "perilune: %s\n", err.msg);
+		g->status = 1;
+	}
+	unmake(g);
+	return g->status;
+}

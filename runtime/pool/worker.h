@@ -1,0 +1,88 @@
+/*
+ * worker.h - one worker process as the gateway sees it.
+ *
+ * Runs in: gateway, cli.
+ * Owns:    our end of its socket, its pidfd, what waits to be written to it.
+ *
+ *	STARTING --READY--> READY --pool_take--> BOUND --...--> DYING -> freed
+ *	                                 (IDLE, BUILDING, RUNNING in turns)
+ *
+ * Whoever took a worker from the pool drives its `state`; frames that are not
+ * allowed in that state kill it.  A worker's bytes are hostile.
+ */
+#pragma once
+
+#include "sandbox/base/bytes.h"
+#include "sandbox/wire/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct fn_version;
+struct loop_timer;
+struct loop_watch;
+struct pool;
+
+struct worker {
+	/* Set by the pool; others read. */
+	struct pool *pool;
+	struct worker *next; /* in the pool's list of all */
+	struct worker *prev;
+	uint64_t slot;
+	uint64_t generation; /* of the zygote that forked it */
+	uint64_t memory_bytes;
+	pid_t pid; /* in our namespace; 0 until SPAWNED */
+	int pidfd;
+	int fd;
+	uint64_t asked_us;   /* spawn asked for */
+	uint64_t spawned_us; /* the process existed */
+	uint64_t ready_us;   /* it said READY */
+	uint64_t cpu_us;     /* at the last worker_cpu() */
+	bool ready;	     /* said READY, nobody's yet */
+	bool dying;	     /* killed or gone; no more frames */
+	bool death_known;
+	bool closed;	 /* the stream has ended */
+	bool unread;	 /* ... before it had read all that we sent */
+	int status;	 /* as of wait(2), when death_known */
+	char breach[96]; /* protocol breach, "" if none */
+	struct loop_watch *watch;
+	struct loop_timer *death_timer;
+	struct buf in;
+	struct buf out;
+
+	/* The taker's. */
+	enum wire_state state;
+	struct fn_version *version;
+	struct loop_timer *timer;
+	void *job;
+	struct worker *idle_next;
+	uint64_t idle_since_us;
+	uint64_t requests;
+	uint64_t peak_kb;
+	bool killed_by_us;
+	bool mourned; /* its end is counted as a loss already */
+};
+
+/* How it ended, in words for people and a stable word for records. */
+struct worker_death {
+	const char *reason; /* "sandbox_violation", "worker_crashed", ... */
+	bool platform;	    /* not by anything that it did itself */
+	char text[160];
+};
+
+/* Frames are added to the buf (wire_add_*), then flushed in one write. */
+struct buf *worker_out(struct worker *worker);
+void worker_flush(struct worker *worker);
+
+/* CPU of the process so far, read from outside; 0 when it is gone. */
+uint64_t worker_cpu(struct worker *worker);
+
+/* The signal that makes it report its line and exit. */
+void worker_interrupt(struct worker *worker);
+
+/* SIGKILL; on_gone follows. */
+void worker_kill(struct worker *worker);
+
+void worker_describe_death(const struct worker *worker,
+    struct worker_death *death_out);

@@ -1,0 +1,180 @@
+/*
+ * io.c - see io.h.
+ *
+ * Runs in: zygote, worker.
+ * Owns:    the inbox, outbox and askbox regions.
+ *
+ * read and write are retried only after a signal; any other failure means
+ * that the gateway is gone.
+ */
+#include "sandbox/worker/io.h"
+
+#include "sandbox/base/err.h"
+#include "sandbox/jail/jail.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BOX_BYTES   ((size_t)37 << 20)	/* the largest frame and some more */
+#define ASK_BYTES   ((size_t)2 << 20)	/* the largest question and some more */
+#define ROOM_BYTES  ((size_t)64 * 1024) /* wanted for a read */
+#define EXIT_GONE   0
+#define EXIT_BROKEN 70
+
+static struct {
+	char *p;
+	size_t head; /* first byte not consumed */
+	size_t tail; /* end of what was read */
+} inbox;
+
+static char *outbox;
+static char *askbox;
+
+static char *
+map_box(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int
+io_prepare(void)
+{
+	inbox.p = map_box(BOX_BYTES);
+	outbox = map_box(BOX_BYTES);
+	askbox = map_box(ASK_BYTES);
+	return inbox.p == NULL || outbox == NULL || askbox == NULL ? -1 : 0;
+}
+
+static void
+fill(void)
+{
+	ssize_t n;
+
+	do
+		n = read(JAIL_SOCKET, inbox.p + inbox.tail,
+		    BOX_BYTES - inbox.tail);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		_exit(EXIT_GONE);
+	inbox.tail += (size_t)n;
+}
+
+/* Have `want` bytes from head on; move them to the front when the box ends
+ * before that. */
+static void
+need(size_t want)
+{
+	if (inbox.head == inbox.tail)
+		inbox.head = inbox.tail = 0;
+	if (inbox.head + want + ROOM_BYTES > BOX_BYTES) {
+		memmove(inbox.p, inbox.p + inbox.head, inbox.tail - inbox.head);
+		inbox.tail -= inbox.head;
+		inbox.head = 0;
+	}
+	while (inbox.tail - inbox.head < want)
+		fill();
+}
+
+static struct wire_reader
+take(struct wire_header *header_out, unsigned int states)
+{
+	struct wire_reader r = {0};
+	struct err err;
+
+	need(WIRE_HEADER_BYTES);
+	if (wire_parse(header_out, inbox.p + inbox.head,
+		inbox.tail - inbox.head, WIRE_GATEWAY, states, &err) < 0)
+		_exit(EXIT_BROKEN);
+	need(WIRE_HEADER_BYTES + (size_t)header_out->body_bytes);
+	r.p = (const uint8_t *)inbox.p + inbox.head + WIRE_HEADER_BYTES;
+	r.n = header_out->body_bytes;
+	inbox.head += WIRE_HEADER_BYTES + header_out->body_bytes;
+	return r;
+}
+
+struct wire_reader
+io_next(struct wire_header *header_out)
+{
+	return take(header_out, WIRE_IDLE);
+}
+
+struct wire_reader
+io_await(enum wire_type type, uint64_t call_id)
+{
+	struct wire_header header;
+	struct wire_reader r = take(&header, WIRE_RUNNING | WIRE_BUILDING);
+
+	if (header.type != type || header.call_id != call_id)
+		_exit(EXIT_BROKEN);
+	return r;
+}
+
+static void
+write_all(const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t wrote = write(JAIL_SOCKET, p, n);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			_exit(EXIT_GONE);
+		p += wrote;
+		n -= (size_t)wrote;
+	}
+}
+
+struct wire_writer
+io_begin(enum wire_type type, uint64_t call_id)
+{
+	struct wire_header header = {.type = type, .call_id = call_id};
+
+	char *box = type == WIRE_RESULT ? outbox : askbox;
+	size_t bytes = type == WIRE_RESULT ? BOX_BYTES : ASK_BYTES;
+
+	wire_build(box, &header);
+	return (struct wire_writer){(uint8_t *)box, WIRE_HEADER_BYTES, bytes,
+	    false};
+}
+
+static void
+patch(uint8_t *p, uint64_t value, size_t bytes)
+{
+	struct wire_writer w = {p, 0, bytes, false};
+
+	if (bytes == 8)
+		wire_put_u64(&w, value);
+	else
+		wire_put_u32(&w, (uint32_t)value);
+}
+
+void
+io_patch_u64(struct wire_writer *w, size_t at, uint64_t value)
+{
+	patch(w->p + at, value, 8);
+}
+
+void
+io_send(struct wire_writer *w)
+{
+	patch(w->p, w->n - WIRE_HEADER_BYTES, 4);
+	write_all((const char *)w->p, w->n);
+}
+
+void
+io_send_raw(enum wire_type type, uint64_t call_id, const void *body, size_t n)
+{
+	struct wire_header header = {.type = type,
+	    .call_id = call_id,
+	    .body_bytes = (uint32_t)n};
+	char head[WIRE_HEADER_BYTES];
+
+	wire_build(head, &header);
+	write_all(head, sizeof(head));
+	write_all(body, n);
+}

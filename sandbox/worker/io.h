@@ -1,0 +1,39 @@
+/*
+ * io.h - frames in and out of a worker's one descriptor.
+ *
+ * Runs in: zygote (io_prepare), worker.
+ * Owns:    three regions of address space: the inbox, into which one read
+ *          takes as many frames as have come, the outbox, in which RESULT is
+ *          put together, and the askbox for everything that is sent while a
+ *          RESULT may be half put.
+ *
+ * The gateway is trusted here; a frame that it could not have sent, and the
+ * end of the stream, end the worker.
+ */
+#pragma once
+
+#include "sandbox/wire/wire.h"
+
+/* Map the regions.  0, or -1 with errno. */
+int io_prepare(void);
+
+/*
+ * Wait for the next frame.  The reader's bytes are valid until the next call
+ * of io_next or io_await.
+ */
+struct wire_reader io_next(struct wire_header *header_out);
+
+/* Wait for the answer to what was asked in this call. */
+struct wire_reader io_await(enum wire_type type, uint64_t call_id);
+
+/* A writer on the frame's box, its header already put; then io_send(). */
+struct wire_writer io_begin(enum wire_type type, uint64_t call_id);
+
+/* Write a number over one put before, at offset `at` of the writer. */
+void io_patch_u64(struct wire_writer *w, size_t at, uint64_t value);
+
+void io_send(struct wire_writer *w);
+
+/* A frame whose body stands elsewhere. */
+void io_send_raw(enum wire_type type, uint64_t call_id, const void *body,
+    size_t n);
