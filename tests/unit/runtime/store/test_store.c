@@ -173,23 +173,34 @@ sql(const char *text)
 	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 
-static int
-rows_in(const char *table)
+/* The first row of a query, with a comma behind each column. */
+static void
+first_row(const char *text, char *said, size_t n)
 {
-	char text[64];
 	sqlite3_stmt *stmt;
 	sqlite3 *db;
-	int n;
 
-	(void)snprintf(text, sizeof(text), "SELECT count(*) FROM %s", table);
+	*said = '\0';
 	ck_assert_int_eq(sqlite3_open("perilune.db", &db), SQLITE_OK);
 	ck_assert_int_eq(sqlite3_prepare_v2(db, text, -1, &stmt, NULL),
 	    SQLITE_OK);
 	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
-	n = sqlite3_column_int(stmt, 0);
+	for (int i = 0; i < sqlite3_column_count(stmt); i++)
+		(void)snprintf(said + strlen(said), n - strlen(said), "%s,",
+		    (const char *)sqlite3_column_text(stmt, i));
 	(void)sqlite3_finalize(stmt);
 	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-	return n;
+}
+
+static int
+rows_in(const char *table)
+{
+	char text[64];
+	char said[32];
+
+	(void)snprintf(text, sizeof(text), "SELECT count(*) FROM %s", table);
+	first_row(text, said, sizeof(said));
+	return atoi(said);
 }
 
 /* --- the ledger --------------------------------------------------------- */
@@ -367,6 +378,56 @@ START_TEST(late_records_join_their_day)
 	ck_assert_uint_eq(nusage, 1);
 	ck_assert_uint_eq(usage[0].invocations, 3);
 	ck_assert_uint_eq(usage[0].billed_ms, 9);
+}
+END_TEST
+
+START_TEST(every_column_of_a_record_is_kept)
+{
+	struct record record = {.seq = 1,
+	    .billed_ms = 3,
+	    .memory_mb = 50,
+	    .wall_ms = 103,
+	    .queue_us = 104,
+	    .spawn_us = 105,
+	    .jail_us = 106,
+	    .load_us = 107,
+	    .init_us = 108,
+	    .handler_us = 109,
+	    .first_us = 110,
+	    .cpu_us = 111,
+	    .peak_kb = 112,
+	    .bytes_in = 113,
+	    .bytes_out = 114,
+	    .cost_pico = 116,
+	    .version = 117,
+	    .attempt = 119,
+	    .status = 120,
+	    .source = 1,
+	    .kind = 2,
+	    .cause = 3,
+	    .outcome = 4,
+	    .failed_by = 5,
+	    .function = "f",
+	    .request_id = "r",
+	    .reason = "why"};
+	char said[512] = "";
+
+	reopen("sqlite");
+	store_add_records(store, &record, 1, on_done, NULL);
+	await(1);
+	assert_ok();
+	store_close(store);
+	store = NULL;
+	first_row("SELECT seq,mb_ms,wall_ms,queue_us,spawn_us,jail_us,"
+		  "load_us,init_us,handler_us,first_us,cpu_us,"
+		  "peak_kb,bytes_in,bytes_out,billed_ms,cost_pico,"
+		  "version,memory_mb,attempt,status,source,kind,"
+		  "cause,outcome,failed_by,function,request_id,reason FROM "
+		  "records",
+	    said, sizeof(said));
+	ck_assert_str_eq(said,
+	    "1,150,103,104,105,106,107,108,109,110,111,112,113,114,3,116,117,"
+	    "50,119,120,1,2,3,4,5,f,r,why,");
 }
 END_TEST
 
@@ -1103,6 +1164,7 @@ main(void)
 	tcase_set_timeout(disk, 60);
 	tcase_add_test(disk, event_states_have_names);
 	tcase_add_test(disk, an_unknown_kind_is_refused);
+	tcase_add_test(disk, every_column_of_a_record_is_kept);
 	tcase_add_test(disk, many_records_are_compacted_in_steps);
 	tcase_add_test(disk, everything_is_there_after_reopening);
 	tcase_add_test(disk, acknowledged_writes_survive_kill_9);
