@@ -18,23 +18,23 @@
 #define SUM_MAX		 ((uint64_t)1 << 61) /* so that two can be added */
 
 /* Columns of a record that are plain numbers, in the order of the insert. */
-#define NUMBERS(X)                                                             \
-	X(wall_ms)                                                             \
-	X(queue_us)                                                            \
-	X(spawn_us)                                                            \
-	X(jail_us) X(load_us) X(init_us) X(handler_us) X(first_us) X(cpu_us)   \
-	    X(peak_kb) X(bytes_in) X(bytes_out) X(billed_ms) X(cost_pico)      \
-		X(version) X(memory_mb) X(attempt) X(status) X(source) X(kind) \
-		    X(cause) X(outcome) X(failed_by)
+/* clang-format off */
+#define NUMBERS(X)                                                     \
+	X(queue_us) X(spawn_us) X(jail_us) X(load_us) X(init_us)       \
+	X(handler_us) X(first_us) X(cpu_us) X(peak_kb) X(bytes_in)     \
+	X(bytes_out) X(billed_ms) X(cost_pico) X(version) X(memory_mb) \
+	X(attempt) X(status) X(source) X(kind) X(cause) X(outcome)     \
+	X(failed_by)
+/* clang-format on */
 #define NAME(column) "," #column
 #define MARK(column) ",?"
 
 /* Columns of the sums, in the order of struct store_usage_row. */
-#define SUMS(X)        \
-	X(invocations) \
-	X(errors)      \
-	X(cold)        \
-	X(billed_ms) X(mb_ms) X(cpu_us) X(bytes_in) X(bytes_out) X(cost_pico)
+/* clang-format off */
+#define SUMS(X)                                                       \
+	X(invocations) X(errors) X(cold) X(billed_ms) X(mb_ms)        \
+	X(cpu_us) X(bytes_in) X(bytes_out) X(cost_pico)
+/* clang-format on */
 #define SUM_PAIR(column) ",sum(" #column ">>32),sum(" #column "&4294967295)"
 #define PLAIN(column)	 "," #column
 #define UPSERT(column) \

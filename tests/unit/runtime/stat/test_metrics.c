@@ -199,12 +199,17 @@ on_start(enum record_kind kind, enum record_cause cause, uint64_t count,
 START_TEST(starts_are_listed_with_their_phases)
 {
 	struct record record = a_record("f");
+	struct metrics_totals totals;
 
 	metrics_record(metrics, &record);
 	metrics_record(metrics, &record);
 	metrics_starts(metrics, "f", on_start, NULL);
 	metrics_starts(metrics, "nobody", on_start, NULL);
 	ck_assert_int_eq(starts_seen, 1);
+	metrics_totals(metrics, "f", &totals);
+	ck_assert_uint_eq(totals.invocations, 2);
+	ck_assert_uint_eq(totals.errors, 0);
+	ck_assert_uint_eq(totals.cold, 2);
 }
 END_TEST
 

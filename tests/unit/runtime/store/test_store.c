@@ -161,6 +161,48 @@ ask_usage(const char *function, int64_t since, int64_t until,
 	assert_ok();
 }
 
+/* --- the file, when no store has it open --------------------------------- */
+
+static void
+sql(const char *text)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open("perilune.db", &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+/* The first row of a query, with a comma behind each column. */
+static void
+first_row(const char *text, char *said, size_t n)
+{
+	sqlite3_stmt *stmt;
+	sqlite3 *db;
+
+	*said = '\0';
+	ck_assert_int_eq(sqlite3_open("perilune.db", &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, text, -1, &stmt, NULL),
+	    SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
+	for (int i = 0; i < sqlite3_column_count(stmt); i++)
+		(void)snprintf(said + strlen(said), n - strlen(said), "%s,",
+		    (const char *)sqlite3_column_text(stmt, i));
+	(void)sqlite3_finalize(stmt);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+static int
+rows_in(const char *table)
+{
+	char text[64];
+	char said[32];
+
+	(void)snprintf(text, sizeof(text), "SELECT count(*) FROM %s", table);
+	first_row(text, said, sizeof(said));
+	return atoi(said);
+}
+
 /* --- the ledger --------------------------------------------------------- */
 
 START_TEST(the_last_seq_of_an_empty_ledger_is_zero)
@@ -172,14 +214,15 @@ START_TEST(the_last_seq_of_an_empty_ledger_is_zero)
 }
 END_TEST
 
-START_TEST(a_record_counts_once_however_often_it_comes)
+START_TEST(a_record_counts_once_and_the_first_one_stays)
 {
 	reopen(kinds[_i]);
 	add(1, "f", NOON);
-	add(1, "f", NOON);
+	add(1, "g", NOON);
 	add(2, "f", NOON);
 	ask_usage(NULL, 0, 0, STORE_BY_FUNCTION);
 	ck_assert_uint_eq(nusage, 1);
+	ck_assert_str_eq(usage[0].key, "f");
 	ck_assert_uint_eq(usage[0].invocations, 2);
 }
 END_TEST
@@ -338,6 +381,56 @@ START_TEST(late_records_join_their_day)
 }
 END_TEST
 
+START_TEST(every_column_of_a_record_is_kept)
+{
+	struct record record = {.seq = 1,
+	    .billed_ms = 3,
+	    .memory_mb = 50,
+	    .wall_ms = 103,
+	    .queue_us = 104,
+	    .spawn_us = 105,
+	    .jail_us = 106,
+	    .load_us = 107,
+	    .init_us = 108,
+	    .handler_us = 109,
+	    .first_us = 110,
+	    .cpu_us = 111,
+	    .peak_kb = 112,
+	    .bytes_in = 113,
+	    .bytes_out = 114,
+	    .cost_pico = 116,
+	    .version = 117,
+	    .attempt = 119,
+	    .status = 120,
+	    .source = 1,
+	    .kind = 2,
+	    .cause = 3,
+	    .outcome = 4,
+	    .failed_by = 5,
+	    .function = "f",
+	    .request_id = "r",
+	    .reason = "why"};
+	char said[512] = "";
+
+	reopen("sqlite");
+	store_add_records(store, &record, 1, on_done, NULL);
+	await(1);
+	assert_ok();
+	store_close(store);
+	store = NULL;
+	first_row("SELECT seq,mb_ms,wall_ms,queue_us,spawn_us,jail_us,"
+		  "load_us,init_us,handler_us,first_us,cpu_us,"
+		  "peak_kb,bytes_in,bytes_out,billed_ms,cost_pico,"
+		  "version,memory_mb,attempt,status,source,kind,"
+		  "cause,outcome,failed_by,function,request_id,reason FROM "
+		  "records",
+	    said, sizeof(said));
+	ck_assert_str_eq(said,
+	    "1,150,103,104,105,106,107,108,109,110,111,112,113,114,3,116,117,"
+	    "50,119,120,1,2,3,4,5,f,r,why,");
+}
+END_TEST
+
 START_TEST(many_records_are_compacted_in_steps)
 {
 	static struct record records[25000];
@@ -353,6 +446,10 @@ START_TEST(many_records_are_compacted_in_steps)
 	ck_assert_uint_eq(nusage, 1);
 	ck_assert_uint_eq(usage[0].invocations, 25000);
 	ck_assert_uint_eq(last_seq(), 25000);
+	store_close(store);
+	store = NULL;
+	ck_assert_int_eq(rows_in("records"), 0);
+	ck_assert_int_eq(rows_in("daily"), 1);
 }
 END_TEST
 
@@ -819,16 +916,6 @@ START_TEST(a_damaged_database_is_refused)
 }
 END_TEST
 
-static void
-sql(const char *text)
-{
-	sqlite3 *db;
-
-	ck_assert_int_eq(sqlite3_open("perilune.db", &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
-
 START_TEST(a_schema_from_the_future_is_refused)
 {
 	reopen("sqlite");
@@ -882,21 +969,47 @@ START_TEST(nobody_else_can_read_the_files)
 }
 END_TEST
 
-/* The path to the state directory may be closed to us, as it is for nobody
- * below /root: the name must be used as it stands.  As root nothing is closed,
- * so the path is taken away instead. */
+/* In a child, in a folder whose parent is closed to it: by its mode, and for
+ * root by no longer being root.  As the gateway below /root. */
+static int
+open_unreachable(void)
+{
+	struct loop *here;
+	int fd;
+
+	if (chdir("inner") < 0 || chmod(dir, 0) < 0)
+		return 1;
+	if (getuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+		return 2;
+	if (access(dir, X_OK) == 0)
+		return 3;
+	fd = open(".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	here = loop_new(&err);
+	for (int i = 0; i < 2; i++) {
+		store = store_open("sqlite", here, fd, &err);
+		if (store == NULL)
+			return 4 + i;
+		store_close(store);
+	}
+	return 0;
+}
+
 START_TEST(the_directory_needs_no_reachable_path)
 {
-	char moved[sizeof(dir) + 8];
+	pid_t pid;
+	int status;
 
-	(void)snprintf(moved, sizeof(moved), "%s-moved", dir);
-	reopen("sqlite");
-	ck_assert_int_eq(rename(dir, moved), 0);
-	add(1, "f", NOON);
-	store_close(store);
-	reopen("sqlite");
-	ck_assert_uint_eq(last_seq(), 1);
-	ck_assert_int_eq(rename(moved, dir), 0);
+	ck_assert_int_eq(mkdir("inner", 0700), 0);
+	if (getuid() == 0)
+		ck_assert_int_eq(chown("inner", 65534, 65534), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		_exit(open_unreachable());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(chmod(dir, 0700), 0);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
 
@@ -1028,7 +1141,7 @@ main(void)
 	tcase_set_timeout(both, 60);
 #define BOTH(test) tcase_add_loop_test(both, test, 0, KINDS)
 	BOTH(the_last_seq_of_an_empty_ledger_is_zero);
-	BOTH(a_record_counts_once_however_often_it_comes);
+	BOTH(a_record_counts_once_and_the_first_one_stays);
 	BOTH(usage_sums_every_column);
 	BOTH(usage_is_grouped_and_ordered_by_its_key);
 	BOTH(since_is_inclusive_and_until_exclusive);
@@ -1051,6 +1164,7 @@ main(void)
 	tcase_set_timeout(disk, 60);
 	tcase_add_test(disk, event_states_have_names);
 	tcase_add_test(disk, an_unknown_kind_is_refused);
+	tcase_add_test(disk, every_column_of_a_record_is_kept);
 	tcase_add_test(disk, many_records_are_compacted_in_steps);
 	tcase_add_test(disk, everything_is_there_after_reopening);
 	tcase_add_test(disk, acknowledged_writes_survive_kill_9);
