@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 20000
@@ -501,6 +502,44 @@ START_TEST(files_in_new_subfolders_are_events)
 	put("in/moved/deeper/fifth.csv", "5");
 	expect(all_done, 6);
 	still(6);
+}
+END_TEST
+
+/* Another process, so that folders are walked while they fill. */
+static void
+fill_folders(void)
+{
+	char path[64];
+
+	for (int i = 0; i < 200; i++) {
+		(void)snprintf(path, sizeof(path), "in/%d", i);
+		if (mkdirat(root_fd, path, 0755) < 0)
+			_exit(1);
+		for (int j = 0; j < 4; j++) {
+			(void)snprintf(path, sizeof(path), "in/%d/%d.csv", i,
+			    j);
+			(void)close(
+			    openat(root_fd, path, O_WRONLY | O_CREAT, 0644));
+			(void)usleep(100);
+		}
+	}
+	_exit(0);
+}
+
+START_TEST(folders_that_fill_while_they_are_found_lose_nothing)
+{
+	pid_t pid;
+	int status;
+
+	start_watching();
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		fill_folders();
+	expect(all_done, 801);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	still(801);
 }
 END_TEST
 
@@ -1456,6 +1495,8 @@ main(void)
 	tcase_add_test(tcase, a_file_renamed_in_is_one_event);
 	tcase_add_test(tcase, a_hard_link_is_one_event);
 	tcase_add_test(tcase, files_in_new_subfolders_are_events);
+	tcase_add_test(tcase,
+	    folders_that_fill_while_they_are_found_lose_nothing);
 	tcase_add_test(tcase,
 	    files_that_came_while_the_gateway_was_down_are_found);
 	tcase_add_test(tcase, an_overflow_of_the_queue_loses_nothing);
