@@ -6,12 +6,11 @@
  * Gone: dofile, loadfile.  load takes text only; collectgarbage only counts,
  * for the worker decides when to collect; setmetatable refuses finalizers,
  * which would run at points that an attacker picks; print and warn are log
- * lines; tostring shows where an object is in the heap, which depends on the
- * image and the request alone, never an address of the process.
+ * lines; tostring shows how many objects were shown before this one, never an
+ * address: what a request sees depends on its image and on what it did.
  */
 #include "sandbox/lua/lua_priv.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,20 +26,44 @@ is_builtin(lua_State *L, int index)
 	return false;
 }
 
+/* The number of an object: 1 for the first that was ever shown, and so on.
+ * The numbers are in the heap, so a fresh heap counts from its image on. */
+static lua_Integer
+number_of(lua_State *L, int index)
+{
+	lua_Integer number;
+
+	(void)lua_getfield(L, LUA_REGISTRYINDEX, FNLUA_SHOWN);
+	lua_pushvalue(L, index);
+	if (lua_rawget(L, -2) == LUA_TNIL) {
+		(void)lua_rawgeti(L, -2, 1);
+		number = lua_tointeger(L, -1) + 1;
+		lua_pushinteger(L, number);
+		lua_rawseti(L, -4, 1);
+		lua_pushvalue(L, index);
+		lua_pushinteger(L, number);
+		lua_rawset(L, -5);
+		lua_pop(L, 1);
+	} else {
+		number = lua_tointeger(L, -1);
+	}
+	lua_pop(L, 2);
+	return number;
+}
+
 void
 fnlua_push_place(lua_State *L, int index)
 {
-	uintptr_t at = (uintptr_t)lua_topointer(L, index);
-	uint64_t offset = at - (uintptr_t)fnlua_call.main;
 	char text[32];
 
-	if (at == 0) {
+	index = lua_absindex(L, index);
+	if (lua_topointer(L, index) == NULL) {
 		lua_pushliteral(L, "null"); /* not an object, or json.null */
 	} else if (is_builtin(L, index)) {
 		lua_pushliteral(L, "builtin");
 	} else {
-		(void)snprintf(text, sizeof(text), "0x%08" PRIx64,
-		    offset & UINT64_C(0xffffffffffff));
+		(void)snprintf(text, sizeof(text), "0x%08llx",
+		    (unsigned long long)number_of(L, index));
 		lua_pushstring(L, text);
 	}
 }

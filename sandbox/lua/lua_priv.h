@@ -20,13 +20,14 @@
 #include <lualib.h>
 
 /* Bounds; README.md names them for authors. */
-#define STRING_MAX	(16 << 20) /* bytes one library call may build */
-#define ELEMENTS_MAX	(1 << 26)  /* elements one table.* call may touch */
-#define SOURCE_MAX	(1 << 20)  /* bytes of a chunk given to load() */
-#define COROUTINES_MAX	1000	   /* unfinished ones made by one request */
-#define CLOSE_DEPTH_MAX 100  /* coroutine.close inside __close inside .. */
-#define STACK_SLOTS	1000 /* of the main thread, from the start */
-#define CO_STACK_SLOTS	200  /* of a coroutine, from the start */
+#define FNLUA_SHOWN	"perilune.shown" /* registry: object -> its number */
+#define STRING_MAX	(16 << 20)	 /* bytes one library call may build */
+#define ELEMENTS_MAX	(1 << 26) /* elements one table.* call may touch */
+#define SOURCE_MAX	(1 << 20) /* bytes of a chunk given to load() */
+#define COROUTINES_MAX	1000	  /* unfinished ones made by one request */
+#define CLOSE_DEPTH_MAX 100	  /* coroutine.close inside __close inside .. */
+#define STACK_SLOTS	1000	  /* of the main thread, from the start */
+#define CO_STACK_SLOTS	200	  /* of a coroutine, from the start */
 #define JSON_DEPTH_MAX	64
 #define LOG_FIELDS_MAX	8192	  /* bytes of a log line's fields, as JSON */
 #define LOG_TEXT_MAX	24000	  /* bytes of its text; both fit WIRE_LOG */

@@ -156,10 +156,23 @@ keep_start_names(lua_State *L)
 	lua_setfield(L, LUA_REGISTRYINDEX, "perilune.start_names");
 }
 
+/* The numbers of objects that tostring has shown; it keeps none alive. */
+static void
+make_shown(lua_State *L)
+{
+	lua_newtable(L);
+	lua_createtable(L, 0, 1);
+	lua_pushliteral(L, "k");
+	lua_setfield(L, -2, "__mode");
+	(void)lua_setmetatable(L, -2);
+	lua_setfield(L, LUA_REGISTRYINDEX, FNLUA_SHOWN);
+}
+
 static int
 open_libraries(lua_State *L)
 {
 	keep_start_names(L);
+	make_shown(L);
 	for (size_t i = 0; i < sizeof(stock) / sizeof(stock[0]); i++) {
 		luaL_requiref(L, stock[i].name, stock[i].func, 1);
 		lua_pop(L, 1);

@@ -27,7 +27,7 @@ START_TEST(an_empty_manifest_has_the_defaults)
 	ck_assert_uint_eq(m.min_workers, 0);
 	ck_assert_uint_eq(m.idle_timeout_s, 60);
 	ck_assert_int_eq(m.heap, WIRE_HEAP_FRESH);
-	ck_assert_uint_eq(m.max_request_bytes, 6291456);
+	ck_assert_uint_eq(m.max_request_bytes, 0);
 	ck_assert_uint_eq(m.max_response_bytes, 6291456);
 	ck_assert_str_eq(m.route, "/hello");
 	ck_assert_uint_eq(m.nmethods + m.nenv + m.nuploads, 0);
