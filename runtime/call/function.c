@@ -221,17 +221,20 @@ push_idle(struct function *function, struct worker *worker)
 	note_idle(function);
 }
 
+/* The newest that is alive: one whose stream has ended is on its way out. */
 static struct worker *
 pop_idle(struct function *function)
 {
-	struct worker *worker = function->idle;
+	struct worker *worker;
 
-	if (worker == NULL)
-		return NULL;
-	function->idle = worker->idle_next;
-	worker->idle_next = NULL;
-	function->nidle--;
-	return worker;
+	while ((worker = function->idle) != NULL) {
+		function->idle = worker->idle_next;
+		worker->idle_next = NULL;
+		function->nidle--;
+		if (!worker->dying)
+			return worker;
+	}
+	return NULL;
 }
 
 static bool
@@ -448,12 +451,14 @@ void
 function_serve(struct function *function)
 {
 	struct fn_version *version = fn_version_ref(function->version);
+	struct worker *worker;
 	struct scale_facts facts;
 	uint64_t expires_us;
 	uint32_t more;
 
-	while (function->first != NULL && function->idle != NULL)
-		call_dispatch(function->first, pop_idle(function));
+	while (function->first != NULL &&
+	    (worker = pop_idle(function)) != NULL)
+		call_dispatch(function->first, worker);
 	expires_us = expire(function);
 	function_facts(function, &facts);
 	more = scale_decide(&facts);
