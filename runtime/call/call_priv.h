@@ -95,6 +95,7 @@ struct function {
 	bool in_idle_list;
 	void (*on_zero)(void *arg);
 	void *on_zero_arg;
+	bool zero_forks; /* empty the pool too, right before on_zero */
 };
 
 struct calls {

@@ -261,8 +261,7 @@ calls_prepare(struct calls *calls, struct fn_version *version,
 		return false;
 	if (kind == RECORD_KIND_BUILD)
 		image_drop(function);
-	if (kind == RECORD_KIND_FORK)
-		pool_empty(calls->pool);
+	function->zero_forks = kind == RECORD_KIND_FORK;
 	function_retire_idle(function);
 	function->on_zero = done;
 	function->on_zero_arg = arg;

@@ -444,6 +444,8 @@ function_zero_check(struct function *function)
 	    function->nidle + function->nbusy + function->nstarting > 0)
 		return;
 	function->on_zero = NULL;
+	if (function->zero_forks)
+		pool_empty(function->calls->pool);
 	on_zero(function->on_zero_arg);
 }
 
@@ -456,8 +458,7 @@ function_serve(struct function *function)
 	uint64_t expires_us;
 	uint32_t more;
 
-	while (function->first != NULL &&
-	    (worker = pop_idle(function)) != NULL)
+	while (function->first != NULL && (worker = pop_idle(function)) != NULL)
 		call_dispatch(function->first, worker);
 	expires_us = expire(function);
 	function_facts(function, &facts);

@@ -29,12 +29,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define CHORES_US	1000000
+#define DAY_MS		INT64_C(86400000)
 #define READY_WAIT_US	900000
 #define PARALLEL_BUILDS 4
 #define RECENT_RECORDS	512
-#define BEHIND_RECORDS	4096 /* records that wait to be logged */
-#define LOG_TURN_US	20000
-#define CONFIG_MAX	1048576 /* bytes of the configuration file */
 
 struct gateway {
 	const struct gateway_config *config;
@@ -53,6 +52,9 @@ struct gateway {
 	struct admin *admin;
 	struct loop_watch *supervisor;
 	struct loop_timer *ready_timer;
+	struct loop_timer *chores;
+	const char *meter_said; /* by meter_note(), last */
+	int64_t compacted_ms;
 	struct jail_report report;
 	struct buf self_test;
 	struct buf listen_json;
@@ -141,6 +143,23 @@ log_failure(struct gateway *g, const struct fn_version *version,
 	buf_fini(&text);
 }
 
+static void
+count_misdeeds(struct gateway *g, const struct record *record)
+{
+	const char *function = record->function;
+
+	if (record->outcome != RECORD_OUTCOME_CRASHED)
+		return;
+	if (strcmp(record->reason, "sandbox_violation") == 0)
+		series_add(metrics_series(g->metrics, METRIC_VIOLATIONS,
+			       &function),
+		    1);
+	if (strcmp(record->reason, "protocol_error") == 0)
+		series_add(metrics_series(g->metrics, METRIC_BREACHES,
+			       &function),
+		    1);
+}
+
 /* One line per invocation, made from its record. */
 static void
 on_over(const struct fn_version *version, const struct call_result *result,
@@ -149,6 +168,7 @@ on_over(const struct fn_version *version, const struct call_result *result,
 	struct gateway *g = arg;
 	struct buf fields = {0};
 
+	count_misdeeds(g, result->record);
 	if (result->record->outcome != RECORD_OUTCOME_OK)
 		log_failure(g, version, result);
 	meter_record_json(&fields, result->record);
@@ -164,7 +184,9 @@ static void
 on_built(struct fn_version *version, const char *error, void *arg)
 {
 	struct gateway *g = arg;
+	const char *result = error == NULL ? "ok" : "failed";
 
+	series_add(metrics_series(g->metrics, METRIC_DEPLOYS, &result), 1);
 	if (error == NULL) {
 		catalog_accept(g->catalog, version);
 		return;
@@ -372,13 +394,24 @@ http_limits_of(const struct settings *s)
 	};
 }
 
+static void
+on_refused(const char *failed_by, const char *reason, void *arg)
+{
+	struct gateway *g = arg;
+	const char *labels[] = {failed_by, reason};
+
+	series_add(metrics_series(g->metrics, METRIC_HTTP_ERRORS, labels), 1);
+}
+
 static struct web_config
-web_config_of(const struct gateway *g)
+web_config_of(struct gateway *g)
 {
 	return (struct web_config){
 	    .limits = http_limits_of(&g->settings),
 	    .receipts = g->settings.receipts != 0,
 	    .dev = g->config->dev,
+	    .on_refused = on_refused,
+	    .arg = g,
 	};
 }
 
@@ -473,6 +506,44 @@ on_term(int signal, void *arg)
 	http_server_drain(web_server(g->web), on_half_drained, g);
 	calls_drain(g->calls, g->settings.drain_timeout_ms, on_calls_drained,
 	    g);
+}
+
+/* --- now and then --------------------------------------------------------- */
+
+static void
+on_compacted(const struct err *err, void *arg)
+{
+	if (err != NULL)
+		note(arg, LOG_LEVEL_WARN, NULL, err->msg);
+}
+
+/* Say it when the way into the ledger is blocked, and when it is not. */
+static void
+watch_meter(struct gateway *g)
+{
+	const char *now = meter_note(g->meter);
+
+	if (now == g->meter_said)
+		return;
+	note(g, now == NULL ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, NULL,
+	    now == NULL ? "the ledger takes records again" : now);
+	g->meter_said = now;
+}
+
+static void
+on_chores(void *arg)
+{
+	struct gateway *g = arg;
+	int64_t now_ms = clock_wall_ms();
+
+	watch_meter(g);
+	if (now_ms - g->compacted_ms > DAY_MS) {
+		g->compacted_ms = now_ms;
+		store_compact(g->store,
+		    now_ms - (int64_t)g->settings.ledger_days * DAY_MS,
+		    on_compacted, g);
+	}
+	loop_timer_start(g->chores, CHORES_US);
 }
 
 /* --- metrics that are kept elsewhere ------------------------------------------------- */
@@ -699,6 +770,8 @@ watch_signals(struct gateway *g, struct err *err)
 	loop_watch_want(g->supervisor, LOOP_READ);
 	g->ready_timer = loop_timer_new(g->loop, on_ready_wait, g);
 	loop_timer_start(g->ready_timer, READY_WAIT_US);
+	g->chores = loop_timer_new(g->loop, on_chores, g);
+	loop_timer_start(g->chores, CHORES_US);
 	return 0;
 }
 
@@ -720,6 +793,7 @@ unmake(struct gateway *g)
 	metrics_free(g->metrics);
 	loop_watch_free(g->supervisor);
 	loop_timer_free(g->ready_timer);
+	loop_timer_free(g->chores);
 	loop_free(g->loop);
 	buf_fini(&g->self_test);
 	buf_fini(&g->listen_json);

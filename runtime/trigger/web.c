@@ -39,6 +39,25 @@ struct web_request {
 	bool gone; /* the client left; nobody to answer */
 };
 
+static void
+on_refused(struct http_exchange *x, const struct http_problem *problem,
+    void *arg)
+{
+	const struct web *web = arg;
+
+	web->config.on_refused(problem->failed_by, problem->reason,
+	    web->config.arg);
+}
+
+/* Our own refusals, before there is a call. */
+static void
+refuse(struct web *web, struct http_exchange *x,
+    const struct http_problem *problem)
+{
+	on_refused(x, problem, web);
+	http_reply_problem(x, problem);
+}
+
 /* --- what needs no function -------------------------------------------------- */
 
 static void
@@ -103,7 +122,8 @@ allow_header(const struct fn_manifest *manifest, char text[ALLOW_MAX])
 }
 
 static void
-refuse_method(struct http_exchange *x, const struct fn_manifest *manifest)
+refuse_method(struct web *web, struct http_exchange *x,
+    const struct fn_manifest *manifest)
 {
 	char text[ALLOW_MAX];
 	const struct http_header allow = allow_header(manifest, text);
@@ -115,7 +135,7 @@ refuse_method(struct http_exchange *x, const struct fn_manifest *manifest)
 			.nheaders = 1});
 		return;
 	}
-	http_reply_problem(x,
+	refuse(web, x,
 	    &(struct http_problem){.status = 405,
 		.failed_by = "client",
 		.reason = "method_not_allowed",
@@ -150,7 +170,7 @@ on_head(struct http_exchange *x, void *arg)
 	    PARAMS_MAX, &request->nparams);
 	if (version == NULL) {
 		free(request);
-		http_reply_problem(x,
+		refuse(web, x,
 		    &(struct http_problem){.status = 404,
 			.failed_by = "client",
 			.reason = "no_such_function",
@@ -159,7 +179,7 @@ on_head(struct http_exchange *x, void *arg)
 	}
 	if (!method_allowed(&version->manifest, head->method)) {
 		free(request);
-		refuse_method(x, &version->manifest);
+		refuse_method(web, x, &version->manifest);
 		return;
 	}
 	request->web = web;
@@ -344,6 +364,7 @@ web_new(struct loop *loop, struct catalog *catalog, struct calls *calls,
 	    .on_head = on_head,
 	    .on_request = on_request,
 	    .on_gone = on_gone,
+	    .on_refused = on_refused,
 	};
 	struct web *web = calloc(1, sizeof(*web));
 

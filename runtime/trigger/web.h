@@ -22,6 +22,10 @@ struct web_config {
 	struct http_limits limits;
 	bool receipts;
 	bool dev; /* tracebacks to the caller */
+	/* A response was made that no invocation made: for counting. */
+	void (
+	    *on_refused)(const char *failed_by, const char *reason, void *arg);
+	void *arg;
 };
 
 struct web *web_new(struct loop *loop, struct catalog *catalog,
