@@ -97,6 +97,34 @@ START_TEST(deferred_calls_come_in_order)
 }
 END_TEST
 
+static void
+must_not_run(void *arg)
+{
+	ck_abort();
+}
+
+static void
+take_back(void *arg)
+{
+	loop_undefer(loop, arg);
+	loop_stop(loop);
+}
+
+START_TEST(a_deferred_call_can_be_taken_back)
+{
+	struct err err;
+	int freed = 0;
+
+	loop = loop_new(&err);
+	loop_defer(loop, must_not_run, &freed);
+	loop_undefer(loop, &freed);
+	loop_defer(loop, take_back, &order);
+	loop_defer(loop, must_not_run, &order); /* in the same turn */
+	ck_assert_int_eq(loop_run(loop, &err), 0);
+	loop_free(loop);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -106,6 +134,7 @@ main(void)
 	tcase_add_test(tcase, a_watch_tells_when_bytes_are_there);
 	tcase_add_test(tcase, work_is_done_elsewhere_and_finished_here);
 	tcase_add_test(tcase, deferred_calls_come_in_order);
+	tcase_add_test(tcase, a_deferred_call_can_be_taken_back);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
