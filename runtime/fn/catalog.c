@@ -137,7 +137,7 @@ catalog_note_odd(struct catalog *catalog, const char *file)
 	table_add(&catalog->odd, slice_dup(slice_of(file)));
 	catalog_note(catalog, fn_shown(slice_of(file), shown),
 	    "refused: a function's name is letters, digits, \"_\" and \"-\", "
-	    "at most %d%s",
+	    "at most %d, and its folder is no link%s",
 	    FN_NAME_MAX,
 	    catalog->odd.n == ODD_MAX ? "; no more such names will be said"
 				      : "");

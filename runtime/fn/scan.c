@@ -315,12 +315,35 @@ add_name(struct scan_job *job, const char *name)
 }
 
 static void
+note_odd(struct scan_job *job, const char *name)
+{
+	if (job->odd.n < ODD_BYTES)
+		buf_add(&job->odd, name, strlen(name) + 1);
+}
+
+static bool
+entry_is_link(int dirfd, const struct dirent *entry)
+{
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_LNK;
+	return fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISLNK(st.st_mode);
+}
+
+static void
 scan_entry(struct scan_job *job, const struct dirent *entry)
 {
 	bool is_folder = entry_is_folder(job->dirfd, entry);
 	size_t n = strlen(entry->d_name);
 	char name[FN_NAME_MAX + 1];
 
+	if (fn_name_valid(slice_of(entry->d_name)) &&
+	    entry_is_link(job->dirfd, entry)) {
+		note_odd(job, entry->d_name); /* a folder must be here itself */
+		return;
+	}
 	switch (fn_entry_kind(entry->d_name, is_folder, name)) {
 	case FN_ENTRY_FUNCTION:
 		/* A manifest alone is no function. */
@@ -328,8 +351,7 @@ scan_entry(struct scan_job *job, const struct dirent *entry)
 			add_name(job, name);
 		break;
 	case FN_ENTRY_ODD:
-		if (job->odd.n < ODD_BYTES)
-			buf_add(&job->odd, entry->d_name, n + 1);
+		note_odd(job, entry->d_name);
 		break;
 	case FN_ENTRY_LIB:
 	case FN_ENTRY_IGNORED:

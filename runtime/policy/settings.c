@@ -123,7 +123,7 @@ shown(char out[48], const char *text)
 {
 	size_t n = 0;
 
-	for (; text[n] != '\0' && n < 40; n++)
+	for (; n < 40 && text[n] != '\0'; n++)
 		out[n] = text[n] >= 0x20 && text[n] < 0x7f ? text[n] : '?';
 	(void)snprintf(out + n, 48 - n, "%s", text[n] == '\0' ? "" : "...");
 	return out;

@@ -38,13 +38,16 @@ enum metric {
 };
 
 /* The phases of a record, as METRIC_PHASE and metrics_starts know them. */
-#define METRICS_PHASES(X)                                          \
-	X(QUEUE, "queue", queue_us)                                \
-	X(SPAWN, "spawn", spawn_us)                                \
-	X(JAIL, "jail", jail_us)                                   \
-	X(LOAD, "load", load_us)                                   \
-	X(INIT, "init", init_us) X(HANDLER, "handler", handler_us) \
-	    X(FIRST, "first", first_us)
+/* clang-format off */
+#define METRICS_PHASES(X)           \
+	X(QUEUE, "queue", queue_us) \
+	X(SPAWN, "spawn", spawn_us) \
+	X(JAIL, "jail", jail_us)    \
+	X(LOAD, "load", load_us)    \
+	X(INIT, "init", init_us)    \
+	X(HANDLER, "handler", handler_us) X(FIRST, "first", first_us)
+/* clang-format on */
+
 enum metrics_phase {
 #define X(name, text, field) METRICS_PHASE_##name,
 	METRICS_PHASES(X)

@@ -16,6 +16,7 @@
 #define RECORD_NAME_MAX	  65 /* function name with its NUL */
 #define RECORD_REASON_MAX 40
 
+/* clang-format off */
 #define RECORD_SOURCES(X) \
 	X(HTTP, "http") X(UPLOAD, "upload") X(INVOKE, "invoke")
 
@@ -41,12 +42,14 @@
 	X(EXPIRED, "expired")	  /* deadline passed while waiting */
 
 /* Who failed, as in the Perilune-Failed-By header. */
-#define RECORD_FAILED_BY(X)                                         \
-	X(NONE, "")                                                 \
-	X(CLIENT, "client")                                         \
-	X(POLICY, "policy")                                         \
-	X(GATEWAY, "gateway") X(POOL, "pool") X(SANDBOX, "sandbox") \
-	    X(LIMIT, "limit") X(HANDLER, "handler")
+#define RECORD_FAILED_BY(X)                                     \
+	X(NONE, "")                                             \
+	X(CLIENT, "client")                                     \
+	X(POLICY, "policy")                                     \
+	X(GATEWAY, "gateway")                                   \
+	X(POOL, "pool") X(SANDBOX, "sandbox") X(LIMIT, "limit") \
+	    X(HANDLER, "handler")
+/* clang-format on */
 
 #define X(name, text) RECORD_SOURCE_##name,
 enum record_source { RECORD_SOURCES(X) };

@@ -159,6 +159,7 @@ upload_calls_run(const struct upload_run *upload, void *arg)
 		.arg = run});
 	if (call != NULL) /* else it is over, and run with it */
 		run->call = call;
+	/* cppcheck-suppress memleak ; the call has it, until done() */
 }
 
 struct upload_calls *

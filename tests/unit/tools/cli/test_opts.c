@@ -58,8 +58,10 @@ END_TEST
 START_TEST(letters_take_values_attached_or_not)
 {
 	int n;
+	/* the words must outlive the look at them */
+	int first = parse(WORDS(W("-n5"), W("-s"), W("-f")), &n);
 
-	ck_assert_int_eq(parse(WORDS(W("-n5"), W("-s"), W("-f")), &n), 0);
+	ck_assert_int_eq(first, 0);
 	ck_assert_uint_eq(count, 5);
 	ck_assert_str_eq(state, "-f");
 	ck_assert(!follow);
