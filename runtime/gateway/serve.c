@@ -117,26 +117,31 @@ open_functions(struct serve *s, struct err *err)
 	return 0;
 }
 
+/* `uploads` beside the functions directory. */
+static void
+default_uploads(const struct serve *s, char out[PATH_MAX + 16])
+{
+	const char *slash = strrchr(s->functions_path, '/');
+	int folder = slash == NULL ? 0 : (int)(slash - s->functions_path) + 1;
+
+	(void)snprintf(out, PATH_MAX + 16, "%.*suploads", folder,
+	    s->functions_path);
+}
+
 static int
 open_uploads(struct serve *s, struct err *err)
 {
 	char beside[PATH_MAX + 16];
-	char *slash;
+	const char *path = s->uploads;
 
-	if (s->uploads == NULL)
-		s->uploads = s->gateway.settings.uploads[0] != '\0'
-		    ? s->gateway.settings.uploads
-		    : NULL;
-	if (s->uploads == NULL) {
-		(void)snprintf(beside, sizeof(beside), "%s", s->functions_path);
-		slash = strrchr(beside, '/');
-		(void)strcpy(slash == NULL ? beside : slash + 1, "uploads");
-		s->uploads = beside;
-	}
-	if (own_dir(s, s->uploads, 0755, err) < 0)
+	default_uploads(s, beside);
+	if (path == NULL && s->gateway.settings.uploads[0] != '\0')
+		path = s->gateway.settings.uploads;
+	if (path == NULL)
+		path = beside;
+	if (own_dir(s, path, 0755, err) < 0)
 		return -1;
-	s->gateway.uploads_fd = open_dir(s->uploads, s->uploads_path, err);
-	s->uploads = s->uploads_path;
+	s->gateway.uploads_fd = open_dir(path, s->uploads_path, err);
 	s->gateway.uploads_path = s->uploads_path;
 	return s->gateway.uploads_fd < 0 ? -1 : 0;
 }

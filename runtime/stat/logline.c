@@ -111,7 +111,7 @@ logline_json(struct buf *out, const struct logline *line)
 	buf_addf(out,
 	    "\",\"level\":\"%s\",\"function\":", log_level_name(line->level));
 	put_string_or_null(out, line->function);
-	if (line->function == NULL)
+	if (line->function == NULL || line->version == 0)
 		buf_puts(out, ",\"version\":null");
 	else
 		buf_addf(out, ",\"version\":%u", line->version);
@@ -163,8 +163,12 @@ logline_human(struct buf *out, const struct logline *line, bool colour,
 	buf_puts(out, on);
 	put_time(out, line->wall_ms);
 	buf_addf(out, " %-5s ", log_level_name(line->level));
-	if (line->function != NULL)
-		buf_addf(out, "%s@%u: ", line->function, line->version);
+	if (line->function != NULL) {
+		buf_puts(out, line->function);
+		if (line->version != 0)
+			buf_addf(out, "@%u", line->version);
+		buf_puts(out, ": ");
+	}
 	put_harmless(out, cut(line->message, max, &was_cut));
 	if (line->fields.n > 0) {
 		buf_putc(out, ' ');

@@ -263,7 +263,7 @@ class Refused(harness.TestCase):
                 return found["error"]
             notes = [line["message"] for line in server.log_lines()
                      if name in line["message"]
-                     or name == (line.get("fields") or {}).get("function")]
+                     or name == line.get("function")]
             return notes and notes[-1]
         reason = wait_for(why, f"why {name} is refused")
         self.assertNotEqual(server.get(f"/{name}").status, 200)
