@@ -161,6 +161,7 @@ name_socket(int fd, char name_out[NAME_MAX_BYTES])
 		port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 		return -1;
 	(void)snprintf(name_out, NAME_MAX_BYTES,
+	    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	    address.ss_family == AF_INET6 ? "[%.200s]:%.20s" : "%.200s:%.20s",
 	    host, port);
 	return 0;

@@ -283,6 +283,7 @@ outputs_drop(struct outputs *outputs)
 	struct output *output;
 
 	while ((output = TAILQ_FIRST(&outputs->list)) != NULL)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		end(outputs, output, false);
 }
 

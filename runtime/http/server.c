@@ -146,6 +146,7 @@ static void
 on_kick(void *arg)
 {
 	struct http_server *server = arg;
+	/* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores) */
 	struct http_conns list = TAILQ_HEAD_INITIALIZER(list);
 	struct http_conn *last = TAILQ_LAST(&server->kicked, http_conns);
 	struct http_conn *conn;

@@ -13,6 +13,7 @@
 #include "sandbox/base/err.h"
 #include "sandbox/wire/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -264,6 +265,7 @@ pool_take(struct pool *pool, uint32_t memory_mb)
 		if (worker->ready &&
 		    pool_class_of(worker->memory_bytes) == class)
 			break;
+	assert(worker != NULL); /* ready[] counts them */
 	pool->ready[class]--;
 	hand_over(pool, worker);
 	fill_soon(pool);

@@ -136,6 +136,7 @@ finish_flushes(struct logbook *logbook)
 	struct flush *flush;
 
 	while ((flush = TAILQ_FIRST(&logbook->flushes)) != NULL &&
+	    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	    (flush->batch <= logbook->ended || logbook->closing)) {
 		TAILQ_REMOVE(&logbook->flushes, flush, entries);
 		flush->done(flush->arg);
@@ -448,6 +449,7 @@ logbook_close(struct logbook *logbook)
 		return;
 	logbook->closing = true;
 	while (!TAILQ_EMPTY(&logbook->followers))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		follower_free(TAILQ_FIRST(&logbook->followers));
 	if (!logbook->busy)
 		logbook_destroy(logbook);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define X(name, text) +1
 enum {
 	KINDS = 0 RECORD_KINDS(X),

@@ -80,6 +80,7 @@ supervisor_prepare_title(int argc, char **argv)
 			end = environ[i] + strlen(environ[i]);
 		copy[i] = strdup(environ[i]);
 		if (copy[i] == NULL)
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 			return;
 	}
 	environ = copy;

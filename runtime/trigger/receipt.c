@@ -86,9 +86,7 @@ receipt_detail(struct buf *out, const struct call_result *result, bool dev)
 	const struct record *record = result->record;
 	struct slice line = running_line(result->traceback);
 
-	if (record->failed_by != RECORD_FAILED_HANDLER)
-		buf_add_slice(out, result->message);
-	else if (dev)
+	if (record->failed_by != RECORD_FAILED_HANDLER || dev)
 		buf_add_slice(out, result->message);
 	else if (record->status == 500)
 		buf_puts(out,

@@ -90,6 +90,7 @@ shown(const char *path)
 	bool printable = below_printable(slice_of(path));
 
 	memcpy(file, "uploads/", sizeof("uploads/") - 1);
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
 	memcpy(file + sizeof("uploads/") - 1, path, n);
 	for (char *p = file; !printable && *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)

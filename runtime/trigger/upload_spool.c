@@ -379,6 +379,7 @@ upload_spool_remove(struct uploads *uploads, const char *blob, uint64_t bytes)
 	upload_spool_release(uploads, bytes);
 	removal->uploads = upload_ref(uploads);
 	removal->spoolfd = uploads->spoolfd;
+	/* NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.strcpy) */
 	(void)strcpy(removal->blob, blob);
 	loop_work(uploads->loop, remove_run, remove_done, removal);
 }

@@ -205,6 +205,7 @@ copy_file(int fromdir, const char *from, int todir, const char *to,
 	out = openat(todir, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (out < 0)
 		return err_sys(err, "cannot write to the functions folder");
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	if (fchmod(out, (st.st_mode & 0777) | 0400) < 0)
 		return err_sys(err, "cannot write %s", to);
 	return copy_bytes(in, out, from, budget, err);
@@ -328,6 +329,7 @@ same_file(int adir, const char *a, int bdir, const char *b)
 	auto_close int fa = open_file(adir, a, &sa, &ignored);
 	auto_close int fb = open_file(bdir, b, &sb, &ignored);
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	return fa >= 0 && fb >= 0 && sa.st_size == sb.st_size &&
 	    same_bytes(fa, fb);
 }

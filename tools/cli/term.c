@@ -313,6 +313,7 @@ measure(const struct table *table, size_t widths[COLUMNS_MAX])
 
 		if (cell->note)
 			continue;
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 		if (cell->width > widths[column])
 			widths[column] = cell->width;
 		column = (column + 1) % table->ncolumns;
