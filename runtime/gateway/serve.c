@@ -21,6 +21,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define GOING_WAITS    20 /* for a server that is ending */
+#define GOING_WAIT_US  100000
 #define BACKLOG	       4096
 #define NAME_MAX_BYTES 280
 
@@ -248,37 +251,70 @@ open_listeners(struct serve *s, struct err *err)
 	return 0;
 }
 
+/* Does anybody answer at admin.sock, here? */
+static bool
+somebody_serves(const struct sockaddr_un *address)
+{
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 &&
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) ==
+	    0;
+}
+
+/* A server that is just ending gets a moment to be gone. */
+static bool
+stays_served(const struct sockaddr_un *address)
+{
+	for (int i = 0; i < GOING_WAITS; i++) {
+		if (!somebody_serves(address))
+			return false;
+		(void)usleep(GOING_WAIT_US);
+	}
+	return true;
+}
+
+static int
+bind_admin(const struct serve *s, int fd, const struct sockaddr_un *address)
+{
+	mode_t mask = umask(0177);
+	int bound;
+
+	(void)unlink(address->sun_path);
+	bound = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	(void)umask(mask);
+	if (bound == 0 && geteuid() == 0)
+		bound = chown(address->sun_path, s->uid, s->gid);
+	return bound < 0 || listen(fd, BACKLOG) < 0 ? -1 : 0;
+}
+
 /* In the state directory, by a relative name: its path may be long. */
 static int
 open_admin(struct serve *s, struct err *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX,
+	const struct sockaddr_un address = {.sun_family = AF_UNIX,
 	    .sun_path = "admin.sock"};
 	auto_close int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_close int fd =
 	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask;
+	bool served;
 	int bound;
 
 	if (here < 0 || fd < 0 || fchdir(s->gateway.state_fd) < 0)
 		return err_sys(err, "admin socket");
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
-		if (fchdir(here) < 0)
-			return err_sys(err, "current directory");
+	served = stays_served(&address);
+	bound = served ? -1 : bind_admin(s, fd, &address);
+	if (!served && bound < 0)
+		(void)err_sys(err, "admin socket in %s", s->state);
+	if (fchdir(here) < 0)
+		return err_sys(err, "current directory");
+	if (served)
 		return err_set(err, ERR_BAD_INPUT,
 		    "a server is running already with the state directory %s: "
 		    "stop it, or name another one with --state DIR",
 		    s->state);
-	}
-	(void)unlink("admin.sock");
-	mask = umask(0177);
-	bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
-	(void)umask(mask);
-	if (bound == 0 && geteuid() == 0 &&
-	    chown("admin.sock", s->uid, s->gid) < 0)
-		bound = -1;
-	if (fchdir(here) < 0 || bound < 0 || listen(fd, BACKLOG) < 0)
-		return err_sys(err, "admin socket in %s", s->state);
+	if (bound < 0)
+		return -1;
 	s->gateway.admin_fd = steal_fd(&fd);
 	return 0;
 }
