@@ -24,13 +24,12 @@ struct build {
 	size_t got_bytes;
 	uint64_t log_bytes;
 	uint32_t frames;
-	void (*done)(struct function *function, struct worker *worker,
-	    const char *error, void *arg);
+	build_done_fn done;
 	void *arg;
 };
 
 static void
-end(struct build *build, const char *error)
+end(struct build *build, const char *error, bool platform)
 {
 	struct worker *worker = build->worker;
 	struct function *function = build->function;
@@ -45,7 +44,7 @@ end(struct build *build, const char *error)
 		function->calls->stats.build_failures++;
 	else
 		function->calls->stats.builds++;
-	build->done(function, worker, error, build->arg);
+	build->done(function, worker, error, platform, build->arg);
 	free(build->heap);
 	free(build);
 }
@@ -97,9 +96,7 @@ send_build(const struct build *build)
 
 void
 build_start(struct function *function, struct worker *worker,
-    void (*done)(struct function *function, struct worker *worker,
-	const char *error, void *arg),
-    void *arg)
+    build_done_fn done, void *arg)
 {
 	struct build *build = calloc(1, sizeof(*build));
 
@@ -141,7 +138,7 @@ on_heap(struct build *build, struct slice body)
 		return;
 	image_keep(build->function, build->heap, build->heap_bytes);
 	build->heap = NULL;
-	end(build, NULL);
+	end(build, NULL, false);
 }
 
 static void
@@ -191,7 +188,7 @@ on_failed(struct build *build, struct wire_reader *r)
 		buf_add_slice(&text, traceback);
 	}
 	buf_putc(&text, '\0');
-	end(build, text.p);
+	end(build, text.p, false);
 	buf_fini(&text);
 }
 
@@ -263,5 +260,5 @@ build_on_death(struct build *build, const struct worker_death *death)
 	else
 		(void)snprintf(text, sizeof(text), "the init failed: %s",
 		    death->text);
-	end(build, text);
+	end(build, text, death->platform && !build->out_of_time);
 }

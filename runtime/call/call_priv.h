@@ -154,10 +154,12 @@ void call_fail(struct call *call, enum record_outcome outcome,
     const char *message);
 
 /* build.c */
+/* error NULL: the image is there.  platform: it was not the function's doing,
+ * so it is worth another try. */
+typedef void (*build_done_fn)(struct function *function, struct worker *worker,
+    const char *error, bool platform, void *arg);
 void build_start(struct function *function, struct worker *worker,
-    void (*done)(struct function *function, struct worker *worker,
-	const char *error, void *arg),
-    void *arg);
+    build_done_fn done, void *arg);
 void build_on_frame(struct build *build, const struct wire_header *header,
     struct slice body);
 void build_on_death(struct build *build, const struct worker_death *death);

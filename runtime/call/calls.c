@@ -153,20 +153,30 @@ calls_seed(struct calls *calls)
 
 /* --- building at deploy --------------------------------------------------- */
 
+#define ORDER_TRIES 5 /* when builds are killed from outside */
+
 struct order {
 	struct calls *calls;
+	unsigned int tries;
 	struct fn_version *version;
 	void (*done)(struct fn_version *version, const char *error, void *arg);
 	void *arg;
 };
 
+static void on_order_worker(struct worker *worker, void *arg);
+
 static void
 on_order_built(struct function *function, struct worker *worker,
-    const char *error, void *arg)
+    const char *error, bool platform, void *arg)
 {
 	struct order *order = arg;
 
 	worker_kill(worker); /* its heap is here, it is of no more use */
+	if (platform && ++order->tries < ORDER_TRIES) {
+		(void)pool_fork(order->calls->pool,
+		    order->version->manifest.memory_mb, on_order_worker, order);
+		return;
+	}
 	order->done(order->version, error, order->arg);
 	fn_version_unref(order->version);
 	free(order);

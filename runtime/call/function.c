@@ -20,7 +20,7 @@
 
 static void on_again(void *arg);
 static void on_start_build(struct function *function, struct worker *worker,
-    const char *error, void *arg);
+    const char *error, bool platform, void *arg);
 
 static void
 forget_idle(struct function *function)
@@ -312,7 +312,7 @@ furnish(struct function *function, struct worker *worker)
 
 static void
 on_start_build(struct function *function, struct worker *worker,
-    const char *error, void *arg)
+    const char *error, bool platform, void *arg)
 {
 	struct call *call = function->first;
 
@@ -322,7 +322,7 @@ on_start_build(struct function *function, struct worker *worker,
 		return;
 	}
 	worker_kill(worker);
-	if (call != NULL) {
+	if (call != NULL && !platform) {
 		call->record.init_us = tenure_of(worker)->init_us;
 		call_fail(call, RECORD_OUTCOME_ERROR, RECORD_FAILED_HANDLER,
 		    500, "init_failed", error);
