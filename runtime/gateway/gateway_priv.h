@@ -1,0 +1,49 @@
+/*
+ * gateway_priv.h - the one struct gateway, for the files that make it up.
+ *
+ * Runs in: gateway.
+ *
+ * gateway.c		who calls whom; ready, drain, configuration
+ * gateway_metrics.c	numbers that others keep, put into metrics
+ */
+#pragma once
+
+#include "runtime/admin/admin.h"
+#include "runtime/gateway/gateway.h"
+#include "runtime/loop/loop.h"
+#include "runtime/trigger/upload_call.h"
+
+struct gateway {
+	const struct gateway_config *config;
+	struct settings settings;
+	struct loop *loop;
+	struct store *store;
+	struct meter *meter;
+	struct logbook *logbook;
+	struct metrics *metrics;
+	struct recent *recent;
+	struct calls *calls;
+	struct catalog *catalog;
+	struct web *web;
+	struct upload_calls *upload_calls;
+	struct uploads *uploads;
+	struct admin *admin;
+	struct loop_watch *supervisor;
+	struct loop_timer *ready_timer;
+	struct loop_timer *chores;
+	const char *meter_said; /* by meter_note(), last */
+	int64_t compacted_ms;
+	struct jail_report report;
+	struct buf self_test;
+	struct buf listen_json;
+	int supervisor_fd;
+	int64_t started_ms;
+	bool settled; /* the functions found at start are decided */
+	bool waited;  /* long enough for them */
+	bool ready;
+	bool stopping;
+	int status;
+};
+
+/* Bring the metrics that are kept elsewhere up to date; arg: the gateway. */
+void gateway_update_metrics(void *arg);
