@@ -15,6 +15,12 @@ OK, FAILED, USAGE, DEGRADED, UNREACHABLE = range(5)
 
 
 class Offline(harness.TestCase):
+    def test_the_page_of_commands_is_current(self):
+        page = (harness.ROOT / "docs" / "commands.md").read_text()
+        made = run("help", "--markdown").stdout
+        self.assertEqual(page, made,
+                         "perilune help --markdown > docs/commands.md")
+
     def test_help_names_every_command_and_exit_code(self):
         done = run("help")
         self.assertEqual(done.returncode, OK)
