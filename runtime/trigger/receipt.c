@@ -65,11 +65,13 @@ receipt_reserved(struct slice name)
 static struct slice
 running_line(struct slice traceback)
 {
-	const char *mark = memmem(traceback.p, traceback.n, ".lua:", 5);
+	const char *mark = traceback.n == 0
+	    ? NULL
+	    : memmem(traceback.p, traceback.n, ".lua:", 5);
 	const char *begin = mark;
 	const char *end;
 
-	if (traceback.n == 0 || mark == NULL)
+	if (mark == NULL)
 		return (struct slice){0};
 	while (begin > traceback.p && begin[-1] != '\t' && begin[-1] != '\n' &&
 	    begin[-1] != ' ')

@@ -34,6 +34,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = os.environ.get("PERILUNE_BIN", str(ROOT / "build" / "perilune"))
 DEADLINE = 20.0  # seconds; for what should take milliseconds
 AS_ROOT = os.geteuid() == 0
+# A busy machine may need longer to run an interrupted worker once more.
+PATIENT = {"kill_grace_ms": 200}
 SERVICE_USER = "nobody"  # the default of the setting `user`
 
 # A handler that is busy for so many milliseconds of real time.  Time stands
@@ -297,7 +299,8 @@ class Server:
         self.functions = self.root / "functions"
         self.uploads = self.root / "uploads"
         self.state = self.root / "state"
-        self.args, self.user, self.config = list(args), user, config
+        self.args, self.user = list(args), user
+        self.config = {} if config is None else config
         self.env = dict(os.environ, **(env or {}))
         self.process, self.port, self.starts = None, None, 0
         self.last_log = None
@@ -315,7 +318,7 @@ class Server:
         if self.config is not None:
             path = self.root / "config.json"
             text = self.config if isinstance(self.config, str) \
-                else json.dumps(self.config)
+                else json.dumps({**PATIENT, **self.config})
             path.write_text(text)
             command += ["--config", str(path)]
         command += self.args
