@@ -28,7 +28,7 @@ receipt_make(struct receipt *receipt, const struct record *record,
 	    "handler;dur=%llu.%03u",
 	    MS(record->queue_us), MS(start_us), MS(record->init_us),
 	    MS(record->handler_us));
-	headers[n++] = header("server-timing", receipt->timing);
+	headers[n++] = header("Server-Timing", receipt->timing);
 	if (record->kind != RECORD_KIND_NONE) {
 		if (record->kind == RECORD_KIND_WARM)
 			(void)snprintf(receipt->start, sizeof(receipt->start),
@@ -37,14 +37,14 @@ receipt_make(struct receipt *receipt, const struct record *record,
 			(void)snprintf(receipt->start, sizeof(receipt->start),
 			    "%s; cause=%s", record_kind_name(record->kind),
 			    record_cause_name(record->cause));
-		headers[n++] = header("perilune-start", receipt->start);
+		headers[n++] = header("Perilune-Start", receipt->start);
 	}
 	(void)snprintf(receipt->billed, sizeof(receipt->billed), "%llu",
 	    (unsigned long long)record->billed_ms);
-	headers[n++] = header("perilune-billed-ms", receipt->billed);
+	headers[n++] = header("Perilune-Billed-Ms", receipt->billed);
 	(void)snprintf(receipt->peak, sizeof(receipt->peak), "%llu",
 	    (unsigned long long)record->peak_kb);
-	headers[n++] = header("perilune-peak-kb", receipt->peak);
+	headers[n++] = header("Perilune-Peak-Kb", receipt->peak);
 	return n;
 }
 

@@ -118,7 +118,7 @@ allow_header(const struct fn_manifest *manifest, char text[ALLOW_MAX])
 			break;
 		n += (size_t)wrote;
 	}
-	return (struct http_header){SLICE("allow"), slice_from(text, n)};
+	return (struct http_header){SLICE("Allow"), slice_from(text, n)};
 }
 
 static void
@@ -283,7 +283,7 @@ reply_failure(struct web_request *request, const struct call_result *result)
 	if (result->retry_after_s > 0) {
 		(void)snprintf(seconds, sizeof(seconds), "%u",
 		    result->retry_after_s);
-		headers[n].name = SLICE("retry-after");
+		headers[n].name = SLICE("Retry-After");
 		headers[n++].value = slice_of(seconds);
 	}
 	http_reply_problem(request->x,
