@@ -132,7 +132,8 @@ class Dying(harness.TestCase):
         server = self.server()
         server.deploy("f", HI)
         server.get("/f")
-        workers = [harness.Process(w["pid"]) for w in server.workers()]
+        workers = [harness.Process(w["pid"]) for w in server.workers()
+                   if w["pid"]]  # one that starts has none yet
         zygote = server.zygote()
         zygote.kill()
         for worker in workers:
