@@ -4,7 +4,7 @@
 What a user sees: output, messages, exit codes.  The server is fake_server.py, so that it can also say
 what the real one never should.
 """
-import csv, io, json, os, pathlib, pty, signal, subprocess, sys, tempfile, threading, time, unittest
+import csv, io, json, os, pathlib, pty, select, signal, subprocess, sys, tempfile, threading, time, unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fake_server import FakeServer, problem
