@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,28 @@ read_event(struct run *run, const char *path)
 	return 0;
 }
 
+/* The function would be told too, but it is not the function's fault. */
+static int
+check_event(const struct run *run, const char *path)
+{
+	json_error_t at;
+	json_t *event = json_loadb(run->event.p, run->event.n,
+	    JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
+	enum json_error_code code;
+
+	json_decref(event);
+	if (event != NULL)
+		return 0;
+	code = json_error_code(&at);
+	if (code != json_error_invalid_syntax &&
+	    code != json_error_premature_end_of_input)
+		return 0; /* a limit of this parser's own */
+	(void)fprintf(stderr,
+	    "perilune: the event %s is not JSON: line %d: %s\n", path, at.line,
+	    at.text);
+	return -1;
+}
+
 static void
 default_event(struct run *run)
 {
@@ -313,7 +336,8 @@ command_run(int argc, char **argv)
 
 	if (opts_parse(OPTS(opts), &argc, argv, 1, 1, "FILE") != 0)
 		return CLI_USAGE;
-	if (event != NULL && read_event(&run, event) < 0)
+	if (event != NULL &&
+	    (read_event(&run, event) < 0 || check_event(&run, event) < 0))
 		return CLI_FAILED;
 	run.meter = meter_new(NULL, NULL, &prices, &err);
 	if (run.meter == NULL) {

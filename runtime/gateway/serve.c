@@ -92,7 +92,8 @@ static int
 open_state(struct serve *s, struct err *err)
 {
 	if (own_dir(s, s->state, 0700, err) < 0)
-		return -1;
+		return err_wrap(err,
+		    "state directory (name another one with --state DIR)");
 	s->gateway.state_fd = open_dir(s->state, s->state_path, err);
 	if (s->gateway.state_fd < 0)
 		return -1;
@@ -143,7 +144,8 @@ open_uploads(struct serve *s, struct err *err)
 	if (path == NULL)
 		path = beside;
 	if (own_dir(s, path, 0755, err) < 0)
-		return -1;
+		return err_wrap(err,
+		    "uploads directory (name another one with --uploads DIR)");
 	s->gateway.uploads_fd = open_dir(path, s->uploads_path, err);
 	s->gateway.uploads_path = s->uploads_path;
 	return s->gateway.uploads_fd < 0 ? -1 : 0;
@@ -212,7 +214,8 @@ open_listener(const char *text, struct err *err)
 	    !slice_copy(host, sizeof(host),
 		slice_from(text, (size_t)(colon - text))))
 		return err_set(err, ERR_BAD_INPUT,
-		    "--listen %s: must be ADDR:PORT, as in 127.0.0.1:8080",
+		    "--listen %s: must be ADDR:PORT, as in 127.0.0.1:8080, "
+		    "with a port up to 65535",
 		    text);
 	if (host[0] == '[' && colon > text && colon[-1] == ']') {
 		(void)slice_copy(host, sizeof(host),

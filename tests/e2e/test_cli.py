@@ -131,6 +131,26 @@ class Offline(harness.TestCase):
         self.assertEqual(done.returncode, FAILED)
         self.assertIn(":2:", done.stderr + done.stdout)
 
+    def test_run_says_when_the_event_is_no_json(self):
+        folder = self.folder()
+        (folder / "f.lua").write_text("return function() end")
+        (folder / "e.json").write_text('{"type": "http",\n "x" 1}')
+        done = run("run", str(folder / "f.lua"), "-e", str(folder / "e.json"))
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn("e.json is not JSON: line 2", done.stderr)
+        self.assertNotIn("billed", done.stderr)
+
+    def test_folders_that_cannot_be_made_name_the_option(self):
+        folder = self.folder()
+        for option in ("--state", "--uploads"):
+            options = {"--functions": folder, "--state": folder / "state",
+                       "--listen": "127.0.0.1:0",
+                       option: folder / "none" / "x"}
+            done = run("serve", *(str(word) for pair in options.items()
+                                  for word in pair))
+            self.assertEqual(done.returncode, FAILED)
+            self.assertIn(option, done.stderr)
+
 
 class Online(harness.TestCase):
     def setUp(self):
@@ -238,6 +258,12 @@ class Online(harness.TestCase):
         wait_for(lambda: "said early" in self.up.cli("logs", "f").stdout,
                  "the line")
         json.loads(self.up.cli("logs", "f", "--json").stdout.splitlines()[0])
+        wait_for(lambda: re.search(
+            r"(?m) f@1 invocation ok 204, \w+ start, handler \d+ us, "
+            r"billed \d+ ms \w+$", self.up.cli("logs", "f").stdout),
+            "the short line of the call")
+        self.assertRegex(self.up.cli("logs").stdout,
+                         r"(?m) f version 1 serves at /f$")
         out = open(self.up.root / "followed", "w+")
         self.addCleanup(out.close)
         follower = subprocess.Popen(

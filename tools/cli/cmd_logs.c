@@ -67,34 +67,78 @@ print_fields(json_t *fields)
 	}
 }
 
+/* The record of a call is long: here what one looks for; --json has it all. */
+static void
+print_record(const json_t *record)
+{
+	const json_t *start = json_object_get(record, "start");
+	const json_t *us = json_object_get(record, "us");
+
+	(void)fputc(' ', stdout);
+	term_put(stdout, TERM_PLAIN, TERM_ONE_LINE,
+	    slice_of(js_text(record, "outcome")));
+	if (js_text(record, "reason")[0] != '\0') {
+		(void)fputc(' ', stdout);
+		term_put(stdout, TERM_RED, TERM_ONE_LINE,
+		    slice_of(js_text(record, "reason")));
+	}
+	term_printf(stdout, TERM_PLAIN, " %" PRIu64 ", ",
+	    js_count(record, "status"));
+	term_put(stdout, TERM_PLAIN, TERM_ONE_LINE,
+	    slice_of(js_text(start, "kind")));
+	term_printf(stdout, TERM_PLAIN,
+	    " start, handler %" PRIu64 " us, billed %" PRIu64 " ms",
+	    js_count(us, "handler"), js_count(record, "billed_ms"));
+}
+
+/* The line that a call leaves behind, and not one that says "invocation". */
+static bool
+is_record(const json_t *line)
+{
+	const json_t *fields = json_object_get(line, "fields");
+
+	return strcmp(js_text(line, "message"), "invocation") == 0 &&
+	    json_is_object(json_object_get(fields, "start")) &&
+	    json_is_object(json_object_get(fields, "us"));
+}
+
+static void
+print_who(const json_t *line)
+{
+	const char *function = js_text(line, "function");
+	uint64_t version = js_count(line, "version");
+	struct buf who = {0};
+
+	buf_puts(&who, function[0] == '\0' ? "perilune" : function);
+	if (function[0] != '\0' && version != 0)
+		buf_addf(&who, "@%" PRIu64, version);
+	term_put(stdout, TERM_BOLD, TERM_ONE_LINE, buf_slice(&who));
+	buf_fini(&who);
+}
+
 static void
 print_line(const json_t *line)
 {
-	const char *function = js_text(line, "function");
 	const char *level = js_text(line, "level");
 	const char *id = js_text(line, "request_id");
-	struct buf who = {0};
 
-	if (function[0] == '\0')
-		buf_puts(&who, "perilune");
-	else
-		buf_addf(&who, "%s@%" PRIu64, function,
-		    js_count(line, "version"));
 	term_put(stdout, TERM_DIM, TERM_ONE_LINE,
 	    slice_of(human_time_ms(js_time(line, "time")).text));
 	(void)fputc(' ', stdout);
 	term_printf(stdout, level_colour(level), "%-5s", level);
 	(void)fputc(' ', stdout);
-	term_put(stdout, TERM_BOLD, TERM_ONE_LINE, buf_slice(&who));
+	print_who(line);
 	(void)fputc(' ', stdout);
 	print_message(js_text(line, "message"), level_colour(level));
-	print_fields(json_object_get(line, "fields"));
+	if (is_record(line))
+		print_record(json_object_get(line, "fields"));
+	else
+		print_fields(json_object_get(line, "fields"));
 	if (id[0] != '\0') {
 		(void)fputc(' ', stdout);
 		term_put(stdout, TERM_DIM, TERM_ONE_LINE, slice_of(id));
 	}
 	(void)fputc('\n', stdout);
-	buf_fini(&who);
 }
 
 static void
@@ -219,7 +263,10 @@ const struct cli_command cmd_logs = {"logs",
     "  --json            one JSON object per line, as the server sends "
     "it\n" HELP_STATE
     "\nA line: local time, level, function@version, message, fields, request "
-    "id.\nFurther lines of one message begin with \"    | \".\n"
+    "id.\nFurther lines of one message begin with \"    | \".  Of the record "
+    "that a\n"
+    "call leaves, the line has the outcome, start and bill; --json has all of "
+    "it.\n"
     "\nExamples:\n"
     "  perilune logs\n"
     "  perilune logs hello -f\n"
