@@ -146,7 +146,7 @@ void func_offer(struct catalog *catalog, struct func *f,
     struct fn_version *version); /* takes the reference */
 void func_broken(struct catalog *catalog, struct func *f, const char *why);
 void func_removed(struct catalog *catalog, struct func *f);
-void func_retry(struct catalog *catalog, struct func *f);
+void func_retry(struct catalog *catalog, struct func *f, bool closed);
 /* Free it if nothing holds it; f may be gone afterwards. */
 void func_collect(struct catalog *catalog, struct func *f);
 void func_free(struct func *f);

@@ -343,9 +343,10 @@ func_removed(struct catalog *catalog, struct func *f)
 }
 
 /* A file is being written.  Look again later and later; its writer's close
- * is an event that comes before. */
+ * is an event that comes before.  closed: that event came, and is not
+ * forgotten because we looked too soon after it. */
 void
-func_retry(struct catalog *catalog, struct func *f)
+func_retry(struct catalog *catalog, struct func *f, bool closed)
 {
 	uint64_t after_us = (uint64_t)RETRY_US << f->retries;
 
@@ -356,7 +357,7 @@ func_retry(struct catalog *catalog, struct func *f)
 		settle(catalog, f);
 	if (f->dirty)
 		return;
-	func_mark(catalog, f, 0, false);
+	func_mark(catalog, f, 0, closed);
 	f->first_us = f->due_us + after_us;
 	f->due_us = f->first_us;
 }

@@ -113,7 +113,7 @@ apply_one(struct catalog *catalog, struct func *f, struct one *one)
 	if (one->version != NULL)
 		func_offer(catalog, f, one->version);
 	else if (one->err.sys == EAGAIN)
-		func_retry(catalog, f);
+		func_retry(catalog, f, one->closed);
 	else if (one->err.code == ERR_NOT_FOUND && !f->dirty)
 		func_removed(catalog, f);
 	else if (one->err.code != ERR_NOT_FOUND)

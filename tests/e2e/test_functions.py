@@ -2,7 +2,9 @@
 import json
 import os
 import re
+import shutil
 import time
+import unittest
 
 import harness
 from harness import BUSY, wait_for
@@ -27,6 +29,22 @@ class Deploying(harness.TestCase):
                      f"v{i}", every=0.001)
             taken.append(time.monotonic() - began)
         self.assertLess(min(taken), 0.1, taken)
+
+    @unittest.skipUnless(harness.AS_ROOT and shutil.which("setpriv"),
+                         "needs root")
+    def test_a_file_of_another_user_that_was_closed_is_not_waited_for(self):
+        # No lease on it can be had to ask whether somebody writes: what says
+        # that it is complete is that somebody closed it.
+        server = self.unstarted(user=harness.SERVICE_USER)
+        server.start()
+        taken = []
+        for i in range(5):
+            (server.functions / f"f{i}.lua").write_text(
+                "return function() return 'hi' end")
+            began = time.monotonic()
+            wait_for(lambda: server.get(f"/f{i}").status == 200, f"f{i}")
+            taken.append(time.monotonic() - began)
+        self.assertLess(min(taken), 1, taken)
 
     def test_files_that_were_there_before_the_start_serve_when_it_is_ready(self):
         server = self.unstarted()
