@@ -1,4 +1,5 @@
 """test_http.py - the public listener: RFC 9112 strictly, limits, who failed."""
+import contextlib
 import http.client
 import os
 import re
@@ -277,6 +278,57 @@ class Ambiguous(harness.TestCase):
                      "/%c0%afetc", "/" + "a" * 300, "/./f"):
             with self.subTest(path=path):
                 self.assertIn(server.get(path).status, (400, 404))
+
+
+# reason: what a client must send to get it (a Host field is added).
+MALFORMED = {
+    "bad_request_line": "GET  / HTTP/1.1",
+    "bad_method": "G(T / HTTP/1.1",
+    "unknown_method": "G" * 40 + " / HTTP/1.1",
+    "method_refused": "TRACE / HTTP/1.1",
+    "bad_version": "GET / HTTP/2.0",
+    "bad_target": "GET hello HTTP/1.1",
+    "bad_path": "GET /a/../b HTTP/1.1",
+    "host_differs": "GET http://b/ HTTP/1.1",
+    "bad_line_end": "GET / HTTP/1.1\n",
+    "bad_host": "GET / HTTP/1.1\r\nHost: b",
+    "bad_header": "GET / HTTP/1.1\r\nA : b",
+    "folded_header": "GET / HTTP/1.1\r\nA: b\r\n c",
+    "unknown_expectation": "GET / HTTP/1.1\r\nExpect: x",
+    "bad_content_length": "POST / HTTP/1.1\r\nContent-Length: +1",
+    "unknown_transfer_encoding":
+        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked",
+    "bad_transfer_encoding":
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked",
+    "ambiguous_length": "POST / HTTP/1.1\r\nContent-Length: 1\r\n"
+                        "Transfer-Encoding: chunked",
+}
+CHUNKED = {
+    "bad_chunk": "zz\r\n",
+    "bad_trailer": "0\r\nContent-Length: 1\r\n\r\n",
+    "chunk_overhead": ("1;" + "x" * 200 + "\r\na\r\n") * 2000,
+    "trailers_too_long": "0\r\n" + "x: y\r\n" * 5000 + "\r\n",
+}
+
+
+class Reasons(harness.TestCase):
+    def test_each_malformed_request_has_its_documented_reason(self):
+        server = self.server()
+        server.deploy("f", "return function() return 'hi' end", {
+            "route": "/"})
+        for reason, head in MALFORMED.items():
+            with self.subTest(reason=reason):
+                self.refused(server, reason, head + "\r\nHost: a\r\n\r\n")
+        for reason, body in CHUNKED.items():
+            with self.subTest(reason=reason):
+                self.refused(server, reason, "POST / HTTP/1.1\r\nHost: a\r\n"
+                             "Transfer-Encoding: chunked\r\n\r\n" + body)
+
+    def refused(self, server, reason, request):
+        with harness.Connection(("127.0.0.1", server.port)) as connection:
+            with contextlib.suppress(OSError):  # refused before its end
+                connection.send(request)
+            self.assert_fails(connection.reply(), reason)
 
 
 class Limits(harness.TestCase):
