@@ -16,6 +16,7 @@
 struct build {
 	struct function *function;
 	struct worker *worker;
+	struct loop_timer *timer;
 	uint64_t began_us;
 	bool out_of_time;
 	bool built;
@@ -28,6 +29,16 @@ struct build {
 	void *arg;
 };
 
+void
+build_free(struct build *build)
+{
+	if (build == NULL)
+		return;
+	loop_timer_free(build->timer);
+	free(build->heap);
+	free(build);
+}
+
 static void
 end(struct build *build, const char *error, bool platform)
 {
@@ -35,8 +46,6 @@ end(struct build *build, const char *error, bool platform)
 	struct function *function = build->function;
 	struct tenure *tenure = tenure_of(worker);
 
-	loop_timer_free(worker->timer);
-	worker->timer = NULL;
 	worker->state = WIRE_IDLE;
 	tenure->build = NULL;
 	tenure->init_us = clock_mono_us() - build->began_us;
@@ -45,8 +54,7 @@ end(struct build *build, const char *error, bool platform)
 	else
 		function->calls->stats.builds++;
 	build->done(function, worker, error, platform, build->arg);
-	free(build->heap);
-	free(build);
+	build_free(build);
 }
 
 static void
@@ -60,7 +68,7 @@ on_timer(void *arg)
 	}
 	build->out_of_time = true;
 	worker_interrupt(build->worker);
-	loop_timer_start(build->worker->timer,
+	loop_timer_start(build->timer,
 	    build->function->calls->limits.kill_grace_ms * 1000);
 }
 
@@ -107,8 +115,8 @@ build_start(struct function *function, struct worker *worker,
 	build->done = done;
 	build->arg = arg;
 	tenure_of(worker)->build = build;
-	worker->timer = loop_timer_new(function->calls->loop, on_timer, build);
-	loop_timer_start(worker->timer,
+	build->timer = loop_timer_new(function->calls->loop, on_timer, build);
+	loop_timer_start(build->timer,
 	    function->calls->limits.init_timeout_ms * 1000);
 	worker->state = WIRE_BUILDING;
 	build->began_us = clock_mono_us();

@@ -4,7 +4,7 @@
  * Runs in: gateway, cli.
  * Owns:    the queue of every function, images, workers that have a function.
  *
- *	queued --> dispatched --> done       (RESULT, FAILED, death, deadline)
+ *	queued --> sent to a worker --> done (RESULT, FAILED, death, deadline)
  *	   |  \--> (a worker starts: image, build, fork)
  *	   +--> refused (queue full, waited too long, draining, cancelled)
  *

@@ -3,7 +3,9 @@
  *
  * Runs in: gateway, cli.
  *
- * call.c	one call: dispatch, frames, deadline, record
+ * call.c	one call: its beginning, its end, its record
+ * answer.c	the frames that its worker sends
+ * tenure.c	a worker of a function: the calls it has, deadlines, take-backs
  * function.c	one version of a function: its queue and its workers
  * build.c	running an init and keeping the heap
  * image.c	the cache of those heaps
@@ -16,7 +18,10 @@
 #include "runtime/loop/loop.h"
 #include "sandbox/base/bytes.h"
 
+#include <sys/queue.h>
+
 #define CALL_FRAMES_MAX 4000000u /* of one worker in one call */
+#define FUNCTION_MEMORY 1000	 /* calls for which a question is remembered */
 
 struct build;
 
@@ -29,38 +34,56 @@ struct image {
 	struct function *prev;
 };
 
-enum call_state { CALL_QUEUED, CALL_RUNNING, CALL_OVER };
+/*
+ *	QUEUED --> SENT --> OVER
+ *	   ^---------'         (taken back, or its worker died before it began)
+ *
+ * A call that is over but whose answer is still to come (the client went away)
+ * stays with its worker as a ghost: nobody hears of it any more.
+ */
+enum call_state { CALL_QUEUED, CALL_SENT, CALL_OVER };
 
 struct call {
 	struct calls *calls;
 	struct function *function;
 	struct call_request request;
 	enum call_state state;
-	struct call *next; /* in the function's queue, or among those running */
-	struct call *prev;
+	TAILQ_ENTRY(call) link; /* in the function's queue or on the worker */
 	struct worker *worker;
 	uint64_t id;
-	uint64_t assigned_us; /* a worker was there */
-	uint64_t sent_us;     /* INVOKE was written */
-	uint64_t started_us;  /* first handler instruction; warm: sent_us */
-	uint64_t deadline_us;
+	uint64_t begun_us;   /* it was the worker's turn to run it */
+	uint64_t started_us; /* STARTED was read; 0: not, or not asked for */
+	uint64_t ended_us;   /* its answer is counted from here; 0: none yet */
+	uint64_t cpu_us;
 	uint64_t log_bytes;
 	uint64_t logs_dropped;
 	uint32_t frames;
-	uint32_t reruns; /* workers that died before they read it */
+	uint32_t reruns; /* workers that died while they had it */
 	bool announced;	 /* STARTED is expected */
-	bool out_of_time;
-	bool asked;	/* a FILE_* question is not answered yet */
-	bool *over_out; /* set when it is over, while call_start() runs */
+	bool merged;	 /* STARTED came in one read with the answer */
+	bool alone;	 /* its worker gets no other call beside it */
+	bool asked;	 /* a FILE_* question is not answered yet */
+	bool *over_out;	 /* set when it is over, while call_start() runs */
 	char request_id[RECORD_ID_MAX];
 	struct record record;
 };
 
+TAILQ_HEAD(call_list, call);
+
 /* What a worker is to the function that it serves: kept in worker->job. */
 struct tenure {
 	struct function *function;
-	struct call *call;     /* RUNNING: this one */
-	struct build *build;   /* BUILDING: this one */
+	struct worker *worker;
+	struct build *build;	/* BUILDING: this one */
+	struct call_list calls; /* RUNNING: the first runs, others wait */
+	uint32_t ncalls;
+	LIST_ENTRY(tenure) in_function; /* busy ones */
+	LIST_ENTRY(tenure) in_calls;
+	uint64_t mark_us;      /* when its last answer was counted */
+	uint64_t cpu_us;       /* of each call answered by this read */
+	uint64_t cpu_read_us;  /* the read that cpu_us is of */
+	uint64_t kill_us;      /* interrupted; 0: not */
+	bool recalling;	       /* RECALL was sent and is not answered */
 	enum record_kind kind; /* of its start, for its first call */
 	enum record_cause cause;
 	uint64_t spawn_us; /* phases of its start, for its first call */
@@ -70,21 +93,28 @@ struct tenure {
 	bool retire; /* goes when it is idle */
 };
 
+LIST_HEAD(tenure_list, tenure);
+
 struct function {
 	struct calls *calls;
 	struct fn_version *version; /* borrowed: it owns us */
-	struct call *first;	    /* queue */
-	struct call *last;
+	struct call_list queue;
 	uint32_t queued;
-	struct worker *idle; /* newest first, linked by idle_next */
+	LIST_ENTRY(function) waiting; /* with a queue */
+	struct worker *idle;	      /* newest first, linked by idle_next */
 	uint32_t nidle;
+	struct tenure_list busy;
 	uint32_t nbusy;
 	uint32_t nstarting; /* forks waited for, and builds */
 	uint32_t lost;	    /* crashed or timed out: the next start replaces */
 	bool active;
 	bool replaces; /* took over from an earlier version */
 	uint64_t starts;
-	uint64_t handler_us; /* smoothed */
+	uint64_t handler_us; /* what a call takes, smoothed */
+	uint64_t work_ns;    /* CPU of a call, smoothed */
+	uint64_t slow_us;    /* CPU of its slowest calls, slowly forgotten */
+	uint32_t answered;   /* calls that the above have seen, up to some */
+	uint32_t asking;     /* counts down from the last question */
 	uint64_t start_us;   /* smoothed */
 	uint64_t invocations;
 	uint64_t errors;
@@ -107,7 +137,13 @@ struct calls {
 	int (*on_hello)(const struct pool_hello *hello, void *arg);
 	void (*on_zygote_gone)(void *arg);
 	void *zygote_arg;
-	struct call *running; /* all dispatched calls */
+	LIST_HEAD(, function) waiting; /* with a queue */
+	struct tenure_list busy;       /* workers with calls */
+	uint32_t nbusy;
+	uint32_t processors;	  /* for workers: all but the gateway's own */
+	struct loop_timer *watch; /* over their deadlines */
+	uint64_t watch_us;	  /* when it comes; 0: not started */
+	uint64_t load_us; /* of image starts whose STARTED came by itself */
 	uint64_t next_id;
 	struct calls_stats stats;
 	struct function *images_first; /* newest use first */
@@ -133,6 +169,7 @@ void function_enqueue(struct function *function, struct call *call);
 void function_enqueue_first(struct function *function, struct call *call);
 void function_unqueue(struct function *function, struct call *call);
 void function_serve(struct function *function); /* queue and workers meet */
+void function_push_idle(struct function *function, struct worker *worker);
 void function_worker_free(struct function *function, struct worker *worker);
 void function_worker_gone(struct function *function, struct worker *worker);
 void function_facts(const struct function *function,
@@ -140,18 +177,42 @@ void function_facts(const struct function *function,
 void function_retire_idle(struct function *function);
 bool function_evict_one(struct calls *calls);
 void function_zero_check(struct function *function);
+/* What calls like this one took: learnt from the call's record. */
+void function_learn(struct function *function, const struct call *call);
+/* How many calls one worker may have at once. */
+uint32_t function_depth(const struct function *function);
+
+/* tenure.c */
 struct tenure *tenure_of(const struct worker *worker);
-void tenure_begin(struct function *function, struct worker *worker,
+struct tenure *tenure_begin(struct function *function, struct worker *worker,
     enum record_kind kind, enum record_cause cause);
+void tenure_push(struct tenure *tenure, struct call *call, uint64_t now_us);
+void tenure_pull(struct tenure *tenure, struct call *call);
+/* Back to the queue with all but the first `keep`, which may be 0 or 1. */
+void tenure_take_back(struct tenure *tenure, uint32_t keep, bool alone);
+/* The worker has less to do, or may have more: idle, retired, or neither. */
+void tenure_settle(struct tenure *tenure);
+bool tenure_has_room(const struct tenure *tenure);
+/* Look at all busy workers at this time, or a little later. */
+void tenure_watch(struct calls *calls, uint64_t now_us, uint64_t at_us);
+/* When the first of its calls was begun, as far as we know. */
+uint64_t tenure_begun_us(const struct tenure *tenure);
+/* Its worker died with these calls. */
+void tenure_mourn(struct tenure *tenure, const struct worker_death *death);
 
 /* call.c */
-void call_dispatch(struct call *call, struct worker *worker);
-void call_on_frame(struct call *call, const struct wire_header *header,
-    struct slice body);
-void call_on_death(struct call *call, const struct worker_death *death);
+void call_send(struct call *call, struct tenure *tenure);
+/* Report the end; not for ghosts.  The call is freed unless a worker has it. */
+void call_finish(struct call *call, struct call_result *result);
 void call_fail(struct call *call, enum record_outcome outcome,
     enum record_failed_by failed_by, unsigned int status, const char *reason,
     const char *message);
+void call_fail_timeout(struct call *call, struct slice traceback);
+void call_free(struct call *call);
+
+/* answer.c */
+void call_on_frame(struct tenure *tenure, const struct wire_header *header,
+    struct slice body);
 
 /* build.c */
 /* error NULL: the image is there.  platform: it was not the function's doing,
@@ -163,6 +224,8 @@ void build_start(struct function *function, struct worker *worker,
 void build_on_frame(struct build *build, const struct wire_header *header,
     struct slice body);
 void build_on_death(struct build *build, const struct worker_death *death);
+/* Its worker goes without a word, at the end of everything. */
+void build_free(struct build *build);
 
 /* image.c */
 bool image_ready(const struct function *function);

@@ -8,8 +8,11 @@
 #include "runtime/call/call_priv.h"
 #include "sandbox/base/clock.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/random.h>
+
+#define LOAD_US 100 /* of an image start, until one was measured */
 
 static void
 on_frame(struct worker *worker, const struct wire_header *header,
@@ -19,10 +22,8 @@ on_frame(struct worker *worker, const struct wire_header *header,
 
 	if (tenure->build != NULL)
 		build_on_frame(tenure->build, header, body);
-	else if (tenure->call != NULL)
-		call_on_frame(tenure->call, header, body);
 	else
-		worker_kill(worker);
+		call_on_frame(tenure, header, body);
 }
 
 static void
@@ -40,14 +41,14 @@ on_gone(struct worker *worker, const struct worker_death *death, void *arg)
 	struct calls *calls = arg;
 	struct tenure *tenure = tenure_of(worker);
 	struct function *function = tenure->function;
-	bool surprising = tenure->build != NULL || tenure->call != NULL;
+	bool surprising = tenure->build != NULL || tenure->ncalls > 0;
 
 	if (surprising)
 		note_death(calls, worker, death);
 	if (tenure->build != NULL)
 		build_on_death(tenure->build, death);
-	if (tenure->call != NULL)
-		call_on_death(tenure->call, death);
+	if (tenure->ncalls > 0)
+		tenure_mourn(tenure, death);
 	function_worker_gone(function, worker);
 	calls_check_drained(calls);
 }
@@ -87,6 +88,17 @@ on_note(const char *what, void *arg)
 	calls->callbacks.on_note(NULL, what, calls->arg);
 }
 
+/* Those we may run on, but for the one that this process keeps busy. */
+static uint32_t
+processors(void)
+{
+	cpu_set_t set;
+	int n =
+	    sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
+
+	return n > 1 ? (uint32_t)n - 1 : 1;
+}
+
 struct calls *
 calls_new(struct loop *loop, const struct call_limits *limits,
     unsigned int ready_workers, unsigned int max_workers,
@@ -107,6 +119,8 @@ calls_new(struct loop *loop, const struct call_limits *limits,
 	calls->loop = loop;
 	calls->limits = *limits;
 	calls->callbacks = *callbacks;
+	calls->load_us = LOAD_US;
+	calls->processors = processors();
 	calls->arg = arg;
 	calls->pool =
 	    pool_new(loop, ready_workers, max_workers, &from_pool, calls);
@@ -250,7 +264,7 @@ calls_deactivate(struct calls *calls, struct fn_version *version)
 	function->active = false;
 	pool_use_class(calls->pool, version->manifest.memory_mb, false);
 	image_drop(function);
-	if (function->first == NULL) {
+	if (function->queued == 0) {
 		pool_each(calls->pool, retire_busy, function);
 		function_retire_idle(function);
 	}
@@ -267,7 +281,7 @@ calls_prepare(struct calls *calls, struct fn_version *version,
 		return true;
 	}
 	if (function->on_zero != NULL || function->nbusy > 0 ||
-	    function->first != NULL)
+	    function->queued > 0)
 		return false;
 	if (kind == RECORD_KIND_BUILD)
 		image_drop(function);
@@ -319,17 +333,32 @@ calls_check_drained(struct calls *calls)
 }
 
 static void
+fail_draining(struct call *call)
+{
+	call_fail(call, RECORD_OUTCOME_REJECTED, RECORD_FAILED_GATEWAY, 503,
+	    "draining", "the server shut down before the handler was done");
+}
+
+/* What is queued would wait in vain: answer all, and kill what runs. */
+static void
 on_drain_timeout(void *arg)
 {
 	struct calls *calls = arg;
+	struct function *function;
+	struct tenure *tenure;
 
-	while (calls->running != NULL) {
-		struct worker *worker = calls->running->worker;
+	while ((function = LIST_FIRST(&calls->waiting)) != NULL)
+		fail_draining(TAILQ_FIRST(&function->queue));
+	while ((tenure = LIST_FIRST(&calls->busy)) != NULL) {
+		struct call *call = TAILQ_FIRST(&tenure->calls);
+		bool ghost = call->state == CALL_OVER;
 
-		worker_kill(worker);
-		call_fail(calls->running, RECORD_OUTCOME_REJECTED,
-		    RECORD_FAILED_GATEWAY, 503, "draining",
-		    "the server shut down before the handler was done");
+		worker_kill(tenure->worker);
+		tenure_pull(tenure, call);
+		if (ghost)
+			call_free(call);
+		else
+			fail_draining(call);
 	}
 }
 
@@ -351,9 +380,15 @@ static void
 forget_tenure(const struct worker *worker, void *arg)
 {
 	struct tenure *tenure = tenure_of(worker);
+	struct call *call;
 
 	if (tenure == NULL)
 		return;
+	build_free(tenure->build);
+	while ((call = TAILQ_FIRST(&tenure->calls)) != NULL) {
+		tenure_pull(tenure, call);
+		call_free(call);
+	}
 	free(tenure);
 	fn_version_unref(worker->version);
 }
@@ -366,6 +401,7 @@ calls_free(struct calls *calls)
 	pool_each(calls->pool, forget_tenure, NULL);
 	pool_free(calls->pool);
 	loop_timer_free(calls->tick);
+	loop_timer_free(calls->watch);
 	loop_timer_free(calls->drain_timer);
 	free(calls);
 }

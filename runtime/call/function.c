@@ -16,7 +16,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define TICK_US 100000 /* idle time-outs are looked at so often */
+#define TICK_US	    100000  /* idle time-outs are looked at so often */
+#define KNOWN_CALLS 8	    /* after so many calls their times are known */
+#define QUICK_US    500	    /* of a function whose calls share a worker */
+#define AHEAD_NS    1000000 /* of work that a worker is given at once */
+#define DEPTH_MAX   64	    /* calls */
+#define WAKE_NS	    30000   /* what it takes to wake an idle worker */
+#define LARGE_BYTES 65536   /* such a request gets a worker of its own */
 
 static void on_again(void *arg);
 static void on_start_build(struct function *function, struct worker *worker,
@@ -58,95 +64,108 @@ function_of(struct calls *calls, struct fn_version *version)
 		abort();
 	function->calls = calls;
 	function->version = version;
+	TAILQ_INIT(&function->queue);
 	version->pool_data = function;
 	version->free_pool_data = function_free;
 	return function;
 }
 
-struct tenure *
-tenure_of(const struct worker *worker)
-{
-	return worker->job;
-}
-
-/* The worker holds a reference to the version for as long as it lives. */
-void
-tenure_begin(struct function *function, struct worker *worker,
-    enum record_kind kind, enum record_cause cause)
-{
-	struct tenure *tenure = calloc(1, sizeof(*tenure));
-
-	if (tenure == NULL)
-		abort();
-	tenure->function = function;
-	tenure->kind = kind;
-	tenure->cause = cause;
-	worker->job = tenure;
-	worker->version = fn_version_ref(function->version);
-}
-
 void
 function_facts(const struct function *function, struct scale_facts *facts)
 {
+	const struct call *first = TAILQ_FIRST(&function->queue);
+
 	*facts = (struct scale_facts){
 	    .queued = function->queued,
 	    .idle = function->nidle,
 	    .busy = function->nbusy,
 	    .starting = function->nstarting,
 	    .max_workers = function->version->manifest.max_workers,
-	    .handler_us = function->handler_us,
+	    .handler_us =
+		function->answered < KNOWN_CALLS ? 0 : function->handler_us,
 	    .start_us = function->start_us,
 	};
-	if (function->first != NULL)
-		facts->waited_us =
-		    clock_mono_us() - function->first->request.accepted_us;
+	if (first != NULL)
+		facts->waited_us = clock_mono_us() - first->request.accepted_us;
+}
+
+/* --- what its calls take -------------------------------------------------- */
+
+static uint64_t
+smooth(uint64_t before, uint64_t now)
+{
+	return before == 0 ? now : (before * 7 + now + 4) / 8;
+}
+
+/* CPU is counted, not the clock, where a neighbour's load must not matter. */
+void
+function_learn(struct function *function, const struct call *call)
+{
+	const struct record *record = &call->record;
+	uint64_t start_us = record->spawn_us + record->jail_us +
+	    record->init_us + record->load_us;
+
+	if (record->outcome != RECORD_OUTCOME_OK &&
+	    record->outcome != RECORD_OUTCOME_ERROR)
+		return;
+	if (record->kind != RECORD_KIND_WARM)
+		function->start_us = smooth(function->start_us, start_us);
+	function->handler_us =
+	    smooth(function->handler_us, record->handler_us + 1);
+	function->work_ns =
+	    smooth(function->work_ns, record->cpu_us * 1000 + 1);
+	function->slow_us -= function->slow_us / FUNCTION_MEMORY;
+	if (record->cpu_us > function->slow_us)
+		function->slow_us = record->cpu_us;
+	if (function->answered < KNOWN_CALLS)
+		function->answered++;
+	if (function->asking > 0)
+		function->asking--;
+}
+
+uint32_t
+function_depth(const struct function *function)
+{
+	uint64_t n;
+
+	if (function->answered < KNOWN_CALLS || function->asking > 0 ||
+	    function->slow_us > QUICK_US)
+		return 1;
+	n = AHEAD_NS / (function->work_ns + 1) + 1;
+	return n < DEPTH_MAX ? (uint32_t)n : DEPTH_MAX;
 }
 
 /* --- the queue ---------------------------------------------------------- */
 
+static void
+count_queued(struct function *function, const struct call *call)
+{
+	if (function->queued++ == 0)
+		LIST_INSERT_HEAD(&function->calls->waiting, function, waiting);
+	function->calls->stats.queued++;
+	function->calls->stats.queued_bytes += call->request.bytes_in;
+}
+
 void
 function_enqueue(struct function *function, struct call *call)
 {
-	call->next = NULL;
-	call->prev = function->last;
-	if (function->last != NULL)
-		function->last->next = call;
-	else
-		function->first = call;
-	function->last = call;
-	function->queued++;
-	function->calls->stats.queued++;
-	function->calls->stats.queued_bytes += call->request.bytes_in;
+	TAILQ_INSERT_TAIL(&function->queue, call, link);
+	count_queued(function, call);
 }
 
 void
 function_enqueue_first(struct function *function, struct call *call)
 {
-	call->prev = NULL;
-	call->next = function->first;
-	if (function->first != NULL)
-		function->first->prev = call;
-	else
-		function->last = call;
-	function->first = call;
-	function->queued++;
-	function->calls->stats.queued++;
-	function->calls->stats.queued_bytes += call->request.bytes_in;
+	TAILQ_INSERT_HEAD(&function->queue, call, link);
+	count_queued(function, call);
 }
 
 void
 function_unqueue(struct function *function, struct call *call)
 {
-	if (call->prev != NULL)
-		call->prev->next = call->next;
-	else
-		function->first = call->next;
-	if (call->next != NULL)
-		call->next->prev = call->prev;
-	else
-		function->last = call->prev;
-	call->next = call->prev = NULL;
-	function->queued--;
+	TAILQ_REMOVE(&function->queue, call, link);
+	if (--function->queued == 0)
+		LIST_REMOVE(function, waiting);
 	function->calls->stats.queued--;
 	function->calls->stats.queued_bytes -= call->request.bytes_in;
 }
@@ -211,8 +230,8 @@ note_idle(struct function *function)
 	}
 }
 
-static void
-push_idle(struct function *function, struct worker *worker)
+void
+function_push_idle(struct function *function, struct worker *worker)
 {
 	worker->idle_since_us = clock_mono_us();
 	worker->idle_next = function->idle;
@@ -314,7 +333,7 @@ static void
 on_start_build(struct function *function, struct worker *worker,
     const char *error, bool platform, void *arg)
 {
-	struct call *call = function->first;
+	struct call *call = TAILQ_FIRST(&function->queue);
 
 	function->nstarting--;
 	if (error == NULL) {
@@ -346,8 +365,8 @@ on_forked(struct worker *worker, void *arg)
 	struct tenure *tenure;
 
 	function->nstarting--;
-	tenure_begin(function, worker, RECORD_KIND_FORK, ticket->cause);
-	tenure = tenure_of(worker);
+	tenure =
+	    tenure_begin(function, worker, RECORD_KIND_FORK, ticket->cause);
 	tenure->served = ticket->early;
 	tenure->spawn_us = worker->spawned_us - worker->asked_us;
 	tenure->jail_us = worker->ready_us - worker->spawned_us;
@@ -367,8 +386,8 @@ start_one(struct function *function, bool early)
 	struct ticket *ticket;
 
 	if (worker != NULL) {
-		tenure_begin(function, worker, RECORD_KIND_IMAGE, cause);
-		tenure_of(worker)->served = early;
+		tenure_begin(function, worker, RECORD_KIND_IMAGE, cause)
+		    ->served = early;
 		furnish(function, worker);
 		return;
 	}
@@ -410,16 +429,15 @@ expire(struct function *function)
 {
 	uint64_t limit_us = function->calls->limits.max_queue_wait_ms * 1000;
 	uint64_t now_us = clock_mono_us();
+	struct call *first;
 
-	while (function->first != NULL) {
-		uint64_t waited_us =
-		    now_us - function->first->request.accepted_us;
+	while ((first = TAILQ_FIRST(&function->queue)) != NULL) {
+		uint64_t waited_us = now_us - first->request.accepted_us;
 
 		if (waited_us < limit_us)
 			return limit_us - waited_us;
-		call_fail(function->first, RECORD_OUTCOME_EXPIRED,
-		    RECORD_FAILED_POOL, 503, "no_worker_in_time",
-		    "no worker was free in time");
+		call_fail(first, RECORD_OUTCOME_EXPIRED, RECORD_FAILED_POOL,
+		    503, "no_worker_in_time", "no worker was free in time");
 	}
 	return 0;
 }
@@ -449,27 +467,79 @@ function_zero_check(struct function *function)
 	on_zero(function->on_zero_arg);
 }
 
+/* The busy worker with the fewest calls that has room for one more. */
+static struct tenure *
+least_busy(const struct function *function)
+{
+	struct tenure *best = NULL;
+	struct tenure *tenure;
+
+	LIST_FOREACH(tenure, &function->busy, in_function)
+	if ((best == NULL || tenure->ncalls < best->ncalls) &&
+	    tenure_has_room(tenure))
+		best = tenure;
+	return best;
+}
+
+/*
+ * A short wait for a worker that is awake is better than waking another, and
+ * more workers awake than there are processors would only take turns.
+ */
+static struct tenure *
+choose(struct function *function, const struct call *call)
+{
+	struct tenure *busy = NULL;
+	struct worker *idle;
+
+	if (!call->alone && call->request.bytes_in < LARGE_BYTES &&
+	    function->nbusy > 0)
+		busy = least_busy(function);
+	if (busy != NULL &&
+	    (busy->ncalls * function->work_ns < WAKE_NS ||
+		function->calls->nbusy >= function->calls->processors))
+		return busy;
+	idle = pop_idle(function);
+	return idle == NULL ? busy : tenure_of(idle);
+}
+
+static void
+send_queued(struct function *function)
+{
+	struct call *call;
+	struct tenure *tenure;
+
+	while ((call = TAILQ_FIRST(&function->queue)) != NULL &&
+	    (tenure = choose(function, call)) != NULL)
+		call_send(call, tenure);
+}
+
+static void
+start_missing(struct function *function)
+{
+	struct scale_facts facts;
+	uint32_t more;
+
+	if (function->queued > 0) {
+		function_facts(function, &facts);
+		for (more = scale_decide(&facts); more > 0; more--)
+			start_one(function, false);
+	}
+	for (more = min_missing(function); more > 0; more--)
+		start_one(function, true);
+}
+
 void
 function_serve(struct function *function)
 {
 	struct fn_version *version = fn_version_ref(function->version);
-	struct worker *worker;
 	struct scale_facts facts;
 	uint64_t expires_us;
-	uint32_t more;
+	uint64_t again_us;
 
-	while (function->first != NULL && (worker = pop_idle(function)) != NULL)
-		call_dispatch(function->first, worker);
-	expires_us = expire(function);
-	function_facts(function, &facts);
-	more = scale_decide(&facts);
-	for (; more > 0; more--)
-		start_one(function, false);
-	for (more = min_missing(function); more > 0; more--)
-		start_one(function, true);
-	if (function->first != NULL) {
-		uint64_t again_us;
-
+	send_queued(function);
+	expires_us = function->queued > 0 ? expire(function) : 0;
+	start_missing(function);
+	if (function->queued > 0) {
 		function_facts(function, &facts);
 		again_us = scale_again_us(&facts);
 		ask_again(function,
@@ -488,9 +558,8 @@ function_worker_free(struct function *function, struct worker *worker)
 	worker->state = WIRE_IDLE;
 	if (worker->dying)
 		return;
-	push_idle(function, worker);
-	if (function->first == NULL)
-		worker_flush(worker); /* an image may wait in its buffer */
+	function_push_idle(function, worker);
+	worker_flush_soon(worker); /* an image may wait in its buffer */
 	function_serve(function);
 }
 

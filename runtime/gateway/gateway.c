@@ -130,6 +130,37 @@ count_misdeeds(struct gateway *g, const struct record *record)
 		    1);
 }
 
+/* A new second: say how many invocations of the last were not logged. */
+static void
+log_second(struct gateway *g, int64_t second)
+{
+	char text[96];
+
+	if (g->unlogged > 0) {
+		(void)snprintf(text, sizeof(text),
+		    "%llu more invocations: see `perilune usage`",
+		    (unsigned long long)g->unlogged);
+		note(g, LOG_LEVEL_INFO, NULL, text);
+	}
+	g->log_second = second;
+	g->logged = 0;
+	g->unlogged = 0;
+}
+
+/* A line is for people, who read no thousand of them in a second. */
+static bool
+may_log(struct gateway *g, int64_t wall_ms)
+{
+	if (wall_ms / 1000 != g->log_second)
+		log_second(g, wall_ms / 1000);
+	if (g->logged < g->settings.max_log_invocations) {
+		g->logged++;
+		return true;
+	}
+	g->unlogged++;
+	return false;
+}
+
 /* One line per invocation, made from its record. */
 static void
 on_over(const struct fn_version *version, const struct call_result *result,
@@ -141,6 +172,8 @@ on_over(const struct fn_version *version, const struct call_result *result,
 	count_misdeeds(g, result->record);
 	if (result->record->outcome != RECORD_OUTCOME_OK)
 		log_failure(g, version, result);
+	if (!may_log(g, result->record->wall_ms))
+		return;
 	meter_record_json(&fields, result->record);
 	logbook_write(g->logbook, LOG_LEVEL_INFO, version->name,
 	    version->number, result->record->request_id, SLICE("invocation"),
@@ -507,6 +540,8 @@ on_chores(void *arg)
 	int64_t now_ms = clock_wall_ms();
 
 	watch_meter(g);
+	if (g->unlogged > 0 && now_ms / 1000 != g->log_second)
+		log_second(g, now_ms / 1000);
 	if (now_ms - g->compacted_ms > DAY_MS) {
 		g->compacted_ms = now_ms;
 		store_compact(g->store,

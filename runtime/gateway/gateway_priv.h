@@ -33,6 +33,9 @@ struct gateway {
 	struct loop_timer *chores;
 	const char *meter_said; /* by meter_note(), last */
 	int64_t compacted_ms;
+	int64_t log_second; /* of wall time, in which so many lines were */
+	uint64_t logged;    /* ... written for invocations */
+	uint64_t unlogged;  /* ... not */
 	struct jail_report report;
 	struct buf self_test;
 	struct buf listen_json;

@@ -34,6 +34,8 @@ struct pool {
 	struct pool_wait *waits;
 	struct pool_wait **waits_last;
 	struct worker *workers;	  /* all */
+	struct worker *flush;	  /* with frames to send in this turn */
+	bool flushing;		  /* ... and that is deferred */
 	bool filling;		  /* a fill is deferred */
 	struct loop_timer *retry; /* after a failed fork */
 	struct pool_stats stats;

@@ -25,7 +25,9 @@
 #define DEATH_WAIT_US	 50000 /* stream ended, no status yet */
 #define IN_KEEP_BYTES	 4096  /* buffers larger than this are given back */
 #define OUT_KEEP_BYTES	 65536
+#define FLUSH_BYTES	 65536 /* so much is not kept for the turn's end */
 #define INTERRUPT_SIGNAL SIGUSR1
+#define RECALL_SIGNAL	 SIGUSR2
 
 static void on_ready(unsigned int ready, void *arg);
 static void on_death_wait(void *arg);
@@ -55,6 +57,19 @@ worker_new(struct pool *pool, uint64_t slot, uint64_t memory_bytes, int fd)
 	return worker;
 }
 
+static void
+unlink_flush(struct worker *worker)
+{
+	struct worker **at = &worker->pool->flush;
+
+	if (!worker->flushing)
+		return;
+	while (*at != worker)
+		at = &(*at)->flush_next;
+	*at = worker->flush_next;
+	worker->flushing = false;
+}
+
 void
 worker_free(struct worker *worker)
 {
@@ -65,9 +80,9 @@ worker_free(struct worker *worker)
 	if (worker->next != NULL)
 		worker->next->prev = worker->prev;
 	loop_undefer(worker->pool->loop, worker);
+	unlink_flush(worker);
 	loop_watch_free(worker->watch);
 	loop_timer_free(worker->death_timer);
-	loop_timer_free(worker->timer);
 	(void)close(worker->fd);
 	if (worker->pidfd >= 0)
 		(void)close(worker->pidfd);
@@ -122,6 +137,12 @@ worker_interrupt(struct worker *worker)
 }
 
 void
+worker_recall(struct worker *worker)
+{
+	send_signal(worker, RECALL_SIGNAL);
+}
+
+void
 worker_kill(struct worker *worker)
 {
 	worker->dying = true;
@@ -155,6 +176,8 @@ worker_flush(struct worker *worker)
 
 	if (worker->out.n == 0 || worker->dying)
 		return;
+	if (worker->sent_us == 0)
+		worker->sent_us = clock_mono_us();
 	n = send(worker->fd, worker->out.p, worker->out.n, MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return; /* its end is read next */
@@ -164,6 +187,40 @@ worker_flush(struct worker *worker)
 		buf_drop(&worker->out, (size_t)n);
 	loop_watch_want(worker->watch,
 	    LOOP_READ | (worker->out.n > 0 ? LOOP_WRITE : 0));
+}
+
+static void
+flush_all(void *arg)
+{
+	struct pool *pool = arg;
+	struct worker *worker;
+
+	pool->flushing = false;
+	while ((worker = pool->flush) != NULL) {
+		pool->flush = worker->flush_next;
+		worker->flushing = false;
+		worker_flush(worker);
+	}
+}
+
+void
+worker_flush_soon(struct worker *worker)
+{
+	struct pool *pool = worker->pool;
+
+	if (worker->out.n >= FLUSH_BYTES) {
+		worker_flush(worker);
+		return;
+	}
+	if (worker->flushing)
+		return;
+	worker->flushing = true;
+	worker->flush_next = pool->flush;
+	pool->flush = worker;
+	if (!pool->flushing) {
+		pool->flushing = true;
+		loop_defer(pool->loop, flush_all, pool);
+	}
 }
 
 /* The worker broke the protocol: there is no second chance. */
@@ -187,10 +244,30 @@ on_frame(struct worker *worker, const struct wire_header *header,
 	}
 	worker->state = WIRE_IDLE;
 	worker->ready = true;
-	worker->ready_us = clock_mono_us();
+	worker->ready_us = worker->read_us;
 	if (worker->spawned_us == 0) /* READY overtook SPAWNED */
 		worker->spawned_us = worker->ready_us;
 	pool_on_ready(pool, worker);
+}
+
+/* How many calls are answered by the whole frames in p: they share the time
+ * since the last answer. */
+static unsigned int
+count_answers(const char *p, size_t n)
+{
+	struct wire_reader r = {(const uint8_t *)p, n, false};
+	unsigned int answers = 0;
+
+	for (;;) {
+		uint32_t body_bytes = wire_get_u32(&r);
+		uint16_t type = wire_get_u16(&r);
+
+		(void)wire_get_raw(&r, WIRE_HEADER_BYTES - 6);
+		(void)wire_get_raw(&r, body_bytes);
+		if (r.bad)
+			return answers;
+		answers += type == WIRE_RESULT || type == WIRE_FAILED;
+	}
 }
 
 /* Serve the whole frames in p; returns the bytes consumed. */
@@ -199,6 +276,8 @@ take_frames(struct worker *worker, const char *p, size_t n)
 {
 	size_t at = 0;
 
+	worker->read_us = clock_mono_us();
+	worker->answers = count_answers(p, n);
 	while (!worker->dying) {
 		struct wire_header header;
 		struct err err;

@@ -44,17 +44,21 @@ struct worker {
 	bool death_known;
 	bool closed;	 /* the stream has ended */
 	bool unread;	 /* ... before it had read all that we sent */
+	bool flushing;	 /* in pool->flush */
 	int status;	 /* as of wait(2), when death_known */
 	char breach[96]; /* protocol breach, "" if none */
 	struct loop_watch *watch;
 	struct loop_timer *death_timer;
 	struct buf in;
 	struct buf out;
+	struct worker *flush_next;
+	uint64_t sent_us;     /* first flush since the taker set it to 0 */
+	uint64_t read_us;     /* when the frames came that are served now */
+	unsigned int answers; /* RESULT and FAILED among them, not served yet */
 
 	/* The taker's. */
 	enum wire_state state;
 	struct fn_version *version;
-	struct loop_timer *timer;
 	void *job;
 	struct worker *idle_next;
 	uint64_t idle_since_us;
@@ -71,15 +75,20 @@ struct worker_death {
 	char text[160];
 };
 
-/* Frames are added to the buf (wire_add_*), then flushed in one write. */
+/* Frames are added to the buf (wire_add_*), then flushed in one write: now, or
+ * at the end of the loop's turn, with what is added until then. */
 struct buf *worker_out(struct worker *worker);
 void worker_flush(struct worker *worker);
+void worker_flush_soon(struct worker *worker);
 
 /* CPU of the process so far, read from outside; 0 when it is gone. */
 uint64_t worker_cpu(struct worker *worker);
 
 /* The signal that makes it report its line and exit. */
 void worker_interrupt(struct worker *worker);
+
+/* The signal that makes it give back what it has not begun. */
+void worker_recall(struct worker *worker);
 
 /* SIGKILL; on_gone follows. */
 void worker_kill(struct worker *worker);

@@ -20,6 +20,7 @@
 #define BOX_BYTES   ((size_t)37 << 20)	/* the largest frame and some more */
 #define ASK_BYTES   ((size_t)2 << 20)	/* the largest question and some more */
 #define ROOM_BYTES  ((size_t)64 * 1024) /* wanted for a read */
+#define KEEP_BYTES  ((size_t)32 * 1024) /* of results, waiting for others */
 #define EXIT_GONE   0
 #define EXIT_BROKEN 70
 
@@ -29,8 +30,15 @@ static struct {
 	size_t tail; /* end of what was read */
 } inbox;
 
-static char *outbox;
+/* From `from` to `to`: whole RESULT frames that wait to be sent. */
+static struct {
+	char *p;
+	size_t from;
+	size_t to;
+} outbox;
+
 static char *askbox;
+static bool spoke; /* something left since the last result */
 
 static char *
 map_box(size_t bytes)
@@ -45,9 +53,34 @@ int
 io_prepare(void)
 {
 	inbox.p = map_box(BOX_BYTES);
-	outbox = map_box(BOX_BYTES);
+	outbox.p = map_box(BOX_BYTES);
 	askbox = map_box(ASK_BYTES);
-	return inbox.p == NULL || outbox == NULL || askbox == NULL ? -1 : 0;
+	return inbox.p == NULL || outbox.p == NULL || askbox == NULL ? -1 : 0;
+}
+
+static void
+write_all(const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t wrote = write(JAIL_SOCKET, p, n);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			_exit(EXIT_GONE);
+		p += wrote;
+		n -= (size_t)wrote;
+	}
+}
+
+/* A RESULT that is being put stands behind `to` and stays there. */
+static void
+flush(void)
+{
+	if (outbox.to == outbox.from)
+		return;
+	write_all(outbox.p + outbox.from, outbox.to - outbox.from);
+	outbox.from = outbox.to;
 }
 
 static void
@@ -76,8 +109,10 @@ need(size_t want)
 		inbox.tail -= inbox.head;
 		inbox.head = 0;
 	}
-	while (inbox.tail - inbox.head < want)
+	while (inbox.tail - inbox.head < want) {
+		flush();
 		fill();
+	}
 }
 
 static struct wire_reader
@@ -104,38 +139,51 @@ io_next(struct wire_header *header_out)
 }
 
 struct wire_reader
-io_await(enum wire_type type, uint64_t call_id)
+io_await(enum wire_type type, uint64_t call_id, void (*on_recall)(void))
 {
-	struct wire_header header;
-	struct wire_reader r = take(&header, WIRE_RUNNING | WIRE_BUILDING);
+	for (;;) {
+		struct wire_header header;
+		struct wire_reader r =
+		    take(&header, WIRE_RUNNING | WIRE_BUILDING);
 
-	if (header.type != type || header.call_id != call_id)
-		_exit(EXIT_BROKEN);
-	return r;
+		if (header.type == WIRE_RECALL)
+			on_recall();
+		else if (header.type == type && header.call_id == call_id)
+			return r;
+		else if (header.type != WIRE_INVOKE)
+			_exit(EXIT_BROKEN);
+	}
 }
 
-static void
-write_all(const char *p, size_t n)
+/* Is the next frame here as a whole? */
+static bool
+frame_here(void)
 {
-	while (n > 0) {
-		ssize_t wrote = write(JAIL_SOCKET, p, n);
+	size_t n = inbox.tail - inbox.head;
+	struct wire_reader r = {(const uint8_t *)inbox.p + inbox.head, n,
+	    false};
+	uint32_t body_bytes = wire_get_u32(&r);
 
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			_exit(EXIT_GONE);
-		p += wrote;
-		n -= (size_t)wrote;
-	}
+	return !r.bad && n >= WIRE_HEADER_BYTES + (size_t)body_bytes;
+}
+
+void
+io_settle(void)
+{
+	if (spoke || outbox.to - outbox.from >= KEEP_BYTES || !frame_here())
+		flush();
+	spoke = false;
+	if (outbox.to == outbox.from)
+		outbox.from = outbox.to = 0;
 }
 
 struct wire_writer
 io_begin(enum wire_type type, uint64_t call_id)
 {
 	struct wire_header header = {.type = type, .call_id = call_id};
-
-	char *box = type == WIRE_RESULT ? outbox : askbox;
-	size_t bytes = type == WIRE_RESULT ? BOX_BYTES : ASK_BYTES;
+	bool result = type == WIRE_RESULT;
+	char *box = result ? outbox.p + outbox.to : askbox;
+	size_t bytes = result ? BOX_BYTES - outbox.to : ASK_BYTES;
 
 	wire_build(box, &header);
 	return (struct wire_writer){(uint8_t *)box, WIRE_HEADER_BYTES, bytes,
@@ -163,6 +211,12 @@ void
 io_send(struct wire_writer *w)
 {
 	patch(w->p, w->n - WIRE_HEADER_BYTES, 4);
+	if ((char *)w->p == outbox.p + outbox.to) {
+		outbox.to += w->n;
+		return;
+	}
+	flush();
+	spoke = true;
 	write_all((const char *)w->p, w->n);
 }
 
@@ -175,6 +229,8 @@ io_send_raw(enum wire_type type, uint64_t call_id, const void *body, size_t n)
 	char head[WIRE_HEADER_BYTES];
 
 	wire_build(head, &header);
+	flush();
+	spoke = true;
 	write_all(head, sizeof(head));
 	write_all(body, n);
 }

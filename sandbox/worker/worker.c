@@ -4,9 +4,9 @@
  * Runs in: zygote (worker_prepare), worker.
  * Owns:    the inbox and outbox regions, the pristine copy of the heap.
  *
- * A turn makes two system calls: the read that brings the event and the write
- * that takes the result.  The heap is copied back after the write, while the
- * gateway is already answering.
+ * A turn makes two system calls: the read that brings events and the write
+ * that takes their results.  The heap is copied back after the write, while
+ * the gateway is already answering.
  */
 #include "sandbox/worker/worker.h"
 
@@ -41,10 +41,13 @@ static struct {
 	size_t limit_bytes;
 	enum wire_heap heap;
 	uint64_t call_id;
+	bool running;  /* the handler of call_id */
+	bool dropping; /* every INVOKE, until RECALL comes: PROTOCOL.md */
 } self;
 
 static struct fnlua_failure failure;
 static volatile sig_atomic_t interrupted; /* by the deadline */
+static volatile sig_atomic_t recalled;	  /* what has not begun */
 static volatile sig_atomic_t collect;	  /* the soft mark was passed */
 
 static void on_hook(lua_State *L, lua_Debug *ar);
@@ -65,6 +68,13 @@ static void
 on_interrupt(int signal)
 {
 	interrupted = 1;
+	set_hook();
+}
+
+static void
+on_recall_signal(int signal)
+{
+	recalled = 1;
 	set_hook();
 }
 
@@ -94,6 +104,24 @@ on_full(void)
 	_exit(EXIT_SPENT);
 }
 
+static void
+give_back(void)
+{
+	recalled = 0;
+	if (self.dropping)
+		return;
+	self.dropping = true;
+	io_send_raw(WIRE_RETURNED, self.running ? self.call_id : 0, NULL, 0);
+}
+
+/* RECALL stands behind what is to be dropped; it may be the first we hear. */
+static void
+on_recall(void)
+{
+	give_back();
+	self.dropping = false;
+}
+
 /*
  * Before the next Lua instruction: here the heap is in order, so a collection
  * may run, and the traceback names the line.  No pcall sees the timeout: the
@@ -110,6 +138,8 @@ on_hook(lua_State *L, lua_Debug *ar)
 		    failure.traceback);
 		_exit(EXIT_SPENT);
 	}
+	if (recalled != 0)
+		give_back();
 	if (collect != 0) {
 		collect = 0;
 		lua_gc(L, LUA_GCCOLLECT);
@@ -137,7 +167,7 @@ host_time(int64_t *wall_ms_out, uint64_t *mono_us_out)
 	struct wire_reader r;
 
 	io_send(&w);
-	r = io_await(WIRE_TIME_IS, self.call_id);
+	r = io_await(WIRE_TIME_IS, self.call_id, on_recall);
 	*wall_ms_out = (int64_t)wire_get_u64(&r);
 	*mono_us_out = wire_get_u64(&r);
 	if (!wire_got_all(&r))
@@ -156,7 +186,7 @@ host_file_read(uint64_t offset, uint32_t bytes, struct slice *data_out,
 	wire_put_u64(&w, offset);
 	wire_put_u32(&w, bytes);
 	io_send(&w);
-	r = io_await(WIRE_FILE_DATA, self.call_id);
+	r = io_await(WIRE_FILE_DATA, self.call_id, on_recall);
 	ok = wire_get_u8(&r) != 0;
 	said = wire_get_str(&r);
 	if (!wire_got_all(&r))
@@ -168,7 +198,8 @@ host_file_read(uint64_t offset, uint32_t bytes, struct slice *data_out,
 static bool
 file_done(struct slice *reason_out)
 {
-	struct wire_reader r = io_await(WIRE_FILE_DONE, self.call_id);
+	struct wire_reader r =
+	    io_await(WIRE_FILE_DONE, self.call_id, on_recall);
 	bool ok = wire_get_u8(&r) != 0;
 
 	*reason_out = wire_get_str(&r);
@@ -380,13 +411,24 @@ on_invoke(struct wire_reader *r)
 	arena_begin();
 	if (announce)
 		io_send_raw(WIRE_STARTED, self.call_id, NULL, 0);
+	self.running = true;
 	run(&event, max_result_bytes);
+	self.running = false;
+	io_settle();
 	restore();
 }
 
 static void
 serve_frame(const struct wire_header *header, struct wire_reader *r)
 {
+	if (recalled != 0)
+		give_back();
+	if (header->type == WIRE_RECALL) {
+		on_recall();
+		return;
+	}
+	if (self.dropping && header->type == WIRE_INVOKE)
+		return;
 	self.call_id = header->call_id;
 	if (header->type == WIRE_INVOKE)
 		on_invoke(r);
@@ -405,6 +447,8 @@ worker_prepare(void)
 {
 	struct sigaction interrupt = {.sa_handler = on_interrupt,
 	    .sa_flags = SA_RESTART};
+	struct sigaction recall = {.sa_handler = on_recall_signal,
+	    .sa_flags = SA_RESTART};
 	void *pristine = mmap(PRISTINE_BASE, ARENA_MAX_BYTES,
 	    PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
@@ -414,7 +458,10 @@ worker_prepare(void)
 	    io_prepare() < 0)
 		return -1;
 	arena_set_hooks(on_soft, on_full);
-	return sigaction(WORKER_INTERRUPT_SIGNAL, &interrupt, NULL);
+	return sigaction(WORKER_INTERRUPT_SIGNAL, &interrupt, NULL) < 0 ||
+		sigaction(WORKER_RECALL_SIGNAL, &recall, NULL) < 0
+	    ? -1
+	    : 0;
 }
 
 void

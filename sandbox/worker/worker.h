@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 /* In the zygote, before its jail: map the arena and the other regions, put
- * the interrupt handler in place.  0, or -1 with errno. */
+ * the signal handlers in place.  0, or -1 with errno. */
 int worker_prepare(void);
 
 /* Where the process title stands (argv's bytes), for `ps`. */
@@ -30,3 +30,6 @@ void worker_main(int socket, size_t memory_bytes) __attribute__((noreturn));
 
 /* The signal that interrupts a handler at its deadline. */
 #define WORKER_INTERRUPT_SIGNAL 10 /* SIGUSR1 */
+
+/* The signal that makes it give back the calls that it has not begun. */
+#define WORKER_RECALL_SIGNAL 12 /* SIGUSR2 */
