@@ -112,7 +112,7 @@ struct function {
 	uint64_t starts;
 	uint64_t handler_us; /* what a call takes, smoothed */
 	uint64_t work_ns;    /* CPU of a call, smoothed */
-	uint64_t slow_us;    /* CPU of its slowest calls, slowly forgotten */
+	uint32_t slow_share; /* of calls that were not quick, of 2^24 */
 	uint32_t answered;   /* calls that the above have seen, up to some */
 	uint32_t asking;     /* counts down from the last question */
 	uint64_t start_us;   /* smoothed */

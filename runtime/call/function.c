@@ -16,9 +16,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define TICK_US	    100000  /* idle time-outs are looked at so often */
-#define KNOWN_CALLS 8	    /* after so many calls their times are known */
-#define QUICK_US    500	    /* of a function whose calls share a worker */
+#define TICK_US	    100000 /* idle time-outs are looked at so often */
+#define KNOWN_CALLS 8	   /* after so many calls their times are known */
+#define QUICK_US    500	   /* CPU of a call that may share a worker */
+#define SHARE_ONE   (1u << 24)
+#define SLOW_MEMORY 4096 /* calls over which the share of slow ones is taken */
+#define SLOW_SHARE  (SHARE_ONE / 1000) /* with more, each has its own worker */
 #define AHEAD_NS    1000000 /* of work that a worker is given at once */
 #define DEPTH_MAX   64	    /* calls */
 #define WAKE_NS	    30000   /* what it takes to wake an idle worker */
@@ -114,9 +117,9 @@ function_learn(struct function *function, const struct call *call)
 	    smooth(function->handler_us, record->handler_us + 1);
 	function->work_ns =
 	    smooth(function->work_ns, record->cpu_us * 1000 + 1);
-	function->slow_us -= function->slow_us / FUNCTION_MEMORY;
-	if (record->cpu_us > function->slow_us)
-		function->slow_us = record->cpu_us;
+	function->slow_share -= function->slow_share / SLOW_MEMORY;
+	if (record->cpu_us > QUICK_US)
+		function->slow_share += SHARE_ONE / SLOW_MEMORY;
 	if (function->answered < KNOWN_CALLS)
 		function->answered++;
 	if (function->asking > 0)
@@ -129,7 +132,7 @@ function_depth(const struct function *function)
 	uint64_t n;
 
 	if (function->answered < KNOWN_CALLS || function->asking > 0 ||
-	    function->slow_us > QUICK_US)
+	    function->slow_share > SLOW_SHARE)
 		return 1;
 	n = AHEAD_NS / (function->work_ns + 1) + 1;
 	return n < DEPTH_MAX ? (uint32_t)n : DEPTH_MAX;

@@ -14,6 +14,8 @@ field_of_connection(struct slice name)
 	static const char *const names[] = {"connection", "content-length",
 	    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"};
 
+	if (name.n == 0 || strchr("cCkKtTuUpP", name.p[0]) == NULL)
+		return false;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (slice_ieq(name, slice_of(names[i])))
 			return true;

@@ -49,7 +49,6 @@ static const char *const migrations[] = {
     "  source INTEGER NOT NULL, kind INTEGER NOT NULL,"
     "  cause INTEGER NOT NULL, outcome INTEGER NOT NULL,"
     "  failed_by INTEGER NOT NULL);"
-    "CREATE INDEX records_function ON records(function, wall_ms);"
     "CREATE INDEX records_wall ON records(wall_ms);"
     "CREATE TABLE daily("
     "  function TEXT NOT NULL, day_ms INTEGER NOT NULL,"

@@ -5,46 +5,88 @@
  */
 #include "runtime/trigger/receipt.h"
 
-#include <stdio.h>
+/* Text that is known to fit, put together without printf: this is done for
+ * every response. */
+struct text {
+	char *p;
+	size_t n;
+};
 
-#define MS(us) (unsigned long long)((us) / 1000), (unsigned int)((us) % 1000)
+static void
+put(struct text *text, struct slice s)
+{
+	memcpy(text->p + text->n, s.p, s.n);
+	text->n += s.n;
+}
+
+static void
+put_number(struct text *text, uint64_t value)
+{
+	text->n += u64_text(text->p + text->n, value);
+}
+
+/* In milliseconds, with three decimals. */
+static void
+put_phase(struct text *text, struct slice name, uint64_t us)
+{
+	unsigned int rest = (unsigned int)(us % 1000);
+	char decimals[4] = {'.', (char)('0' + rest / 100),
+	    (char)('0' + rest / 10 % 10), (char)('0' + rest % 10)};
+
+	put(text, name);
+	put(text, SLICE(";dur="));
+	put_number(text, us / 1000);
+	put(text, slice_from(decimals, sizeof(decimals)));
+}
 
 static struct http_header
-header(const char *name, const char *value)
+timing(struct receipt *receipt, const struct record *record)
 {
-	return (struct http_header){slice_of(name), slice_of(value)};
+	struct text text = {receipt->timing, 0};
+
+	put_phase(&text, SLICE("queue"), record->queue_us);
+	put_phase(&text, SLICE(", start"),
+	    record->spawn_us + record->jail_us + record->load_us);
+	put_phase(&text, SLICE(", init"), record->init_us);
+	put_phase(&text, SLICE(", handler"), record->handler_us);
+	return (struct http_header){SLICE("Server-Timing"),
+	    slice_from(text.p, text.n)};
+}
+
+static struct http_header
+start(struct receipt *receipt, const struct record *record)
+{
+	struct text text = {receipt->start, 0};
+
+	put(&text, slice_of(record_kind_name(record->kind)));
+	if (record->kind != RECORD_KIND_WARM) {
+		put(&text, SLICE("; cause="));
+		put(&text, slice_of(record_cause_name(record->cause)));
+	}
+	return (struct http_header){SLICE("Perilune-Start"),
+	    slice_from(text.p, text.n)};
+}
+
+static struct http_header
+number(struct slice name, char *memory, uint64_t value)
+{
+	return (struct http_header){name,
+	    slice_from(memory, u64_text(memory, value))};
 }
 
 size_t
 receipt_make(struct receipt *receipt, const struct record *record,
     struct http_header *headers)
 {
-	uint64_t start_us =
-	    record->spawn_us + record->jail_us + record->load_us;
 	size_t n = 0;
 
-	(void)snprintf(receipt->timing, sizeof(receipt->timing),
-	    "queue;dur=%llu.%03u, start;dur=%llu.%03u, init;dur=%llu.%03u, "
-	    "handler;dur=%llu.%03u",
-	    MS(record->queue_us), MS(start_us), MS(record->init_us),
-	    MS(record->handler_us));
-	headers[n++] = header("Server-Timing", receipt->timing);
-	if (record->kind != RECORD_KIND_NONE) {
-		if (record->kind == RECORD_KIND_WARM)
-			(void)snprintf(receipt->start, sizeof(receipt->start),
-			    "warm");
-		else
-			(void)snprintf(receipt->start, sizeof(receipt->start),
-			    "%s; cause=%s", record_kind_name(record->kind),
-			    record_cause_name(record->cause));
-		headers[n++] = header("Perilune-Start", receipt->start);
-	}
-	(void)snprintf(receipt->billed, sizeof(receipt->billed), "%llu",
-	    (unsigned long long)record->billed_ms);
-	headers[n++] = header("Perilune-Billed-Ms", receipt->billed);
-	(void)snprintf(receipt->peak, sizeof(receipt->peak), "%llu",
-	    (unsigned long long)record->peak_kb);
-	headers[n++] = header("Perilune-Peak-Kb", receipt->peak);
+	headers[n++] = timing(receipt, record);
+	if (record->kind != RECORD_KIND_NONE)
+		headers[n++] = start(receipt, record);
+	headers[n++] = number(SLICE("Perilune-Billed-Ms"), receipt->billed,
+	    record->billed_ms);
+	headers[n++] =
+	    number(SLICE("Perilune-Peak-Kb"), receipt->peak, record->peak_kb);
 	return n;
 }
 

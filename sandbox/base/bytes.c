@@ -79,41 +79,38 @@ slice_u64(struct slice s, uint64_t max, uint64_t *value_out)
 }
 
 char *
-buf_room(struct buf *b, size_t n)
+buf_grow(struct buf *b, size_t n)
 {
 	size_t cap = b->cap == 0 ? FIRST_CAP : b->cap;
 
-	if (b->cap - b->n >= n && b->p != NULL)
-		return b->p + b->n;
 	if (n > SIZE_MAX / 2 - b->n)
 		abort();
 	while (cap - b->n < n)
 		cap *= 2;
-	b->p = must(realloc(b->p, cap));
+	if (b->p == NULL || cap > b->cap)
+		b->p = must(realloc(b->p, cap));
 	b->cap = cap;
 	return b->p + b->n;
 }
 
-void
-buf_add(struct buf *b, const void *p, size_t n)
+size_t
+u64_text(char *dst, uint64_t value)
 {
-	if (n == 0)
-		return;
-	memcpy(buf_room(b, n), p, n);
-	b->n += n;
+	char digits[U64_DIGITS];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	memcpy(dst, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
 }
 
 void
-buf_puts(struct buf *b, const char *s)
+buf_add_number(struct buf *b, uint64_t value)
 {
-	buf_add(b, s, strlen(s));
-}
-
-void
-buf_putc(struct buf *b, char c)
-{
-	*buf_room(b, 1) = c;
-	b->n++;
+	b->n += u64_text(buf_room(b, U64_DIGITS), value);
 }
 
 void

@@ -76,12 +76,46 @@ buf_slice(const struct buf *b)
 	return (struct slice){b->p, b->n};
 }
 
-/* Make room for n more bytes and return where they go; does not add them. */
-char *buf_room(struct buf *b, size_t n);
+/* buf_room() when there is none yet. */
+char *buf_grow(struct buf *b, size_t n);
 
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_puts(struct buf *b, const char *s);
-void buf_putc(struct buf *b, char c);
+/* Make room for n more bytes and return where they go; does not add them. */
+static inline char *
+buf_room(struct buf *b, size_t n)
+{
+	return b->p != NULL && b->cap - b->n >= n ? b->p + b->n
+						  : buf_grow(b, n);
+}
+
+static inline void
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (n == 0)
+		return;
+	memcpy(buf_room(b, n), p, n);
+	b->n += n;
+}
+
+static inline void
+buf_puts(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
+
+static inline void
+buf_putc(struct buf *b, char c)
+{
+	*buf_room(b, 1) = c;
+	b->n++;
+}
+
+/* In decimal. */
+void buf_add_number(struct buf *b, uint64_t value);
+
+/* In decimal, into dst; returns the digits written, U64_DIGITS at most. */
+#define U64_DIGITS 20
+size_t u64_text(char *dst, uint64_t value);
+
 void buf_addf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
