@@ -25,6 +25,13 @@ put_number(struct text *text, uint64_t value)
 	text->n += u64_text(text->p + text->n, value);
 }
 
+static struct slice
+ended(struct text *text)
+{
+	text->p[text->n] = '\0';
+	return slice_from(text->p, text->n);
+}
+
 /* In milliseconds, with three decimals. */
 static void
 put_phase(struct text *text, struct slice name, uint64_t us)
@@ -49,8 +56,7 @@ timing(struct receipt *receipt, const struct record *record)
 	    record->spawn_us + record->jail_us + record->load_us);
 	put_phase(&text, SLICE(", init"), record->init_us);
 	put_phase(&text, SLICE(", handler"), record->handler_us);
-	return (struct http_header){SLICE("Server-Timing"),
-	    slice_from(text.p, text.n)};
+	return (struct http_header){SLICE("Server-Timing"), ended(&text)};
 }
 
 static struct http_header
@@ -63,15 +69,16 @@ start(struct receipt *receipt, const struct record *record)
 		put(&text, SLICE("; cause="));
 		put(&text, slice_of(record_cause_name(record->cause)));
 	}
-	return (struct http_header){SLICE("Perilune-Start"),
-	    slice_from(text.p, text.n)};
+	return (struct http_header){SLICE("Perilune-Start"), ended(&text)};
 }
 
 static struct http_header
 number(struct slice name, char *memory, uint64_t value)
 {
-	return (struct http_header){name,
-	    slice_from(memory, u64_text(memory, value))};
+	struct text text = {memory, 0};
+
+	put_number(&text, value);
+	return (struct http_header){name, ended(&text)};
 }
 
 size_t
