@@ -51,6 +51,8 @@ share_time(struct tenure *tenure, struct call *call)
 		}
 	}
 	call->begun_us = begun_us;
+	if (call->announced && tenure->image_us != 0)
+		call->begun_us = tenure->image_us;
 	call->merged = call->started_us == worker->read_us;
 	call->ended_us = begun_us + span_us / answers;
 	call->cpu_us = tenure->cpu_us;

@@ -145,7 +145,6 @@ on_heap(struct build *build, struct slice body)
 	if (build->got_bytes < build->heap_bytes)
 		return;
 	image_keep(build->function, build->heap, build->heap_bytes);
-	build->heap = NULL;
 	end(build, NULL, false);
 }
 

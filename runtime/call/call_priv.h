@@ -27,8 +27,8 @@ struct build;
 
 /* A heap as its worker left it after init. */
 struct image {
-	char *bytes;
-	size_t n;
+	struct buf frames; /* IMAGE, IMAGE_DATA ...; empty: there is none */
+	size_t heap_bytes;
 	uint64_t generation;   /* of the zygote whose layout it has */
 	struct function *next; /* in order of use, newest first */
 	struct function *prev;
@@ -86,6 +86,7 @@ struct tenure {
 	bool recalling;	       /* RECALL was sent and is not answered */
 	enum record_kind kind; /* of its start, for its first call */
 	enum record_cause cause;
+	uint64_t image_us; /* its image was sent; 0: it built it */
 	uint64_t spawn_us; /* phases of its start, for its first call */
 	uint64_t jail_us;
 	uint64_t init_us;
@@ -229,7 +230,7 @@ void build_free(struct build *build);
 
 /* image.c */
 bool image_ready(const struct function *function);
-void image_keep(struct function *function, char *bytes, size_t n);
+void image_keep(struct function *function, const char *heap, size_t heap_bytes);
 void image_send(struct function *function, struct worker *worker);
 void image_drop(struct function *function);
 void image_evict(struct calls *calls);

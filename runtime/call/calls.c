@@ -309,7 +309,7 @@ calls_function_stats(const struct fn_version *version,
 	stats->invocations = function->invocations;
 	stats->errors = function->errors;
 	stats->cold_starts = function->cold_starts;
-	stats->image_bytes = function->image.n;
+	stats->image_bytes = function->image.heap_bytes;
 }
 
 void

@@ -322,6 +322,7 @@ static void
 furnish(struct function *function, struct worker *worker)
 {
 	if (image_ready(function)) {
+		tenure_of(worker)->image_us = clock_mono_us();
 		image_send(function, worker);
 		function_worker_free(function, worker);
 		return;

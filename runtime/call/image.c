@@ -2,19 +2,17 @@
  * image.c - the heaps of functions, kept while there is room.
  *
  * Runs in: gateway, cli.
- * Owns:    the bytes of every image.
+ * Owns:    the bytes of every image, as the frames that bring it to a worker.
  *
  * In order of use; what was used longest ago goes first when the cache is
  * over its limit, and the next start of that function is a build.
  */
 #include "runtime/call/call_priv.h"
 
-#include <stdlib.h>
-
 bool
 image_ready(const struct function *function)
 {
-	return function->image.bytes != NULL &&
+	return function->image.frames.n > 0 &&
 	    function->image.generation ==
 	    pool_generation(function->calls->pool);
 }
@@ -54,12 +52,12 @@ link_first(struct function *function)
 void
 image_drop(struct function *function)
 {
-	if (function->image.bytes == NULL)
+	if (function->image.frames.n == 0)
 		return;
 	unlink_image(function);
-	function->calls->stats.image_bytes -= function->image.n;
+	function->calls->stats.image_bytes -= function->image.heap_bytes;
 	function->calls->stats.images--;
-	free(function->image.bytes);
+	buf_fini(&function->image.frames);
 	function->image = (struct image){0};
 }
 
@@ -73,14 +71,40 @@ image_evict(struct calls *calls)
 	}
 }
 
-void
-image_keep(struct function *function, char *bytes, size_t n)
+/* The frames that bring it to a worker. */
+static void
+add_frames(struct buf *out, const struct fn_version *version, const char *heap,
+    size_t heap_bytes)
 {
+	size_t chunk = wire_max_bytes(WIRE_IMAGE_DATA);
+	size_t begin = wire_add_begin(out, WIRE_IMAGE, 0);
+
+	wire_add_str(out, slice_of(version->name));
+	wire_add_u32(out, version->number);
+	wire_add_u64(out, (uint64_t)version->manifest.memory_mb << 20);
+	wire_add_u8(out, (uint8_t)version->manifest.heap);
+	wire_add_u64(out, heap_bytes);
+	wire_add_end(out, begin);
+	for (size_t at = 0; at < heap_bytes; at += chunk) {
+		size_t n = heap_bytes - at;
+
+		begin = wire_add_begin(out, WIRE_IMAGE_DATA, 0);
+		buf_add(out, heap + at, n < chunk ? n : chunk);
+		wire_add_end(out, begin);
+	}
+}
+
+void
+image_keep(struct function *function, const char *heap, size_t heap_bytes)
+{
+	struct image *image = &function->image;
+
 	image_drop(function);
-	function->image.bytes = bytes;
-	function->image.n = n;
-	function->image.generation = pool_generation(function->calls->pool);
-	function->calls->stats.image_bytes += n;
+	(void)buf_room(&image->frames, heap_bytes + 4096);
+	add_frames(&image->frames, function->version, heap, heap_bytes);
+	image->heap_bytes = heap_bytes;
+	image->generation = pool_generation(function->calls->pool);
+	function->calls->stats.image_bytes += heap_bytes;
 	function->calls->stats.images++;
 	link_first(function);
 	image_evict(function->calls);
@@ -89,24 +113,7 @@ image_keep(struct function *function, char *bytes, size_t n)
 void
 image_send(struct function *function, struct worker *worker)
 {
-	const struct fn_version *version = function->version;
-	struct buf *out = worker_out(worker);
-	size_t chunk = wire_max_bytes(WIRE_IMAGE_DATA);
-	size_t begin = wire_add_begin(out, WIRE_IMAGE, 0);
-
-	wire_add_str(out, slice_of(version->name));
-	wire_add_u32(out, version->number);
-	wire_add_u64(out, (uint64_t)version->manifest.memory_mb << 20);
-	wire_add_u8(out, (uint8_t)version->manifest.heap);
-	wire_add_u64(out, function->image.n);
-	wire_add_end(out, begin);
-	for (size_t at = 0; at < function->image.n; at += chunk) {
-		size_t n = function->image.n - at;
-
-		begin = wire_add_begin(out, WIRE_IMAGE_DATA, 0);
-		buf_add(out, function->image.bytes + at, n < chunk ? n : chunk);
-		wire_add_end(out, begin);
-	}
+	worker_write(worker, buf_slice(&function->image.frames));
 	unlink_image(function);
 	link_first(function);
 }

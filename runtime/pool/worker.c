@@ -189,6 +189,21 @@ worker_flush(struct worker *worker)
 	    LOOP_READ | (worker->out.n > 0 ? LOOP_WRITE : 0));
 }
 
+void
+worker_write(struct worker *worker, struct slice frames)
+{
+	ssize_t n = 0;
+
+	worker_flush(worker);
+	if (worker->out.n == 0 && !worker->dying)
+		n = send(worker->fd, frames.p, frames.n, MSG_NOSIGNAL);
+	if (n < 0)
+		n = 0; /* what the matter is, the next flush finds out */
+	buf_add(&worker->out, frames.p + n, frames.n - (size_t)n);
+	if (worker->out.n > 0)
+		loop_watch_want(worker->watch, LOOP_READ | LOOP_WRITE);
+}
+
 static void
 flush_all(void *arg)
 {

@@ -81,6 +81,10 @@ struct buf *worker_out(struct worker *worker);
 void worker_flush(struct worker *worker);
 void worker_flush_soon(struct worker *worker);
 
+/* Whole frames that stand elsewhere: sent from there, now; only what the
+ * socket does not take is copied. */
+void worker_write(struct worker *worker, struct slice frames);
+
 /* CPU of the process so far, read from outside; 0 when it is gone. */
 uint64_t worker_cpu(struct worker *worker);
 

@@ -21,6 +21,7 @@
 #define ASK_BYTES   ((size_t)2 << 20)	/* the largest question and some more */
 #define ROOM_BYTES  ((size_t)64 * 1024) /* wanted for a read */
 #define KEEP_BYTES  ((size_t)32 * 1024) /* of results, waiting for others */
+#define FIRST_BYTES ((size_t)4096)	/* of a read, before there is a heap */
 #define EXIT_GONE   0
 #define EXIT_BROKEN 70
 
@@ -28,6 +29,7 @@ static struct {
 	char *p;
 	size_t head; /* first byte not consumed */
 	size_t tail; /* end of what was read */
+	bool greedy; /* reads take all there is */
 } inbox;
 
 /* From `from` to `to`: whole RESULT frames that wait to be sent. */
@@ -83,18 +85,27 @@ flush(void)
 	outbox.from = outbox.to;
 }
 
-static void
-fill(void)
+static size_t
+read_some(char *p, size_t n)
 {
-	ssize_t n;
+	ssize_t got;
 
 	do
-		n = read(JAIL_SOCKET, inbox.p + inbox.tail,
-		    BOX_BYTES - inbox.tail);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
+		got = read(JAIL_SOCKET, p, n);
+	while (got < 0 && errno == EINTR);
+	if (got <= 0)
 		_exit(EXIT_GONE);
-	inbox.tail += (size_t)n;
+	return (size_t)got;
+}
+
+static void
+fill(size_t want)
+{
+	size_t room = BOX_BYTES - inbox.tail;
+
+	if (!inbox.greedy)
+		room = want > FIRST_BYTES ? want : FIRST_BYTES;
+	inbox.tail += read_some(inbox.p + inbox.tail, room);
 }
 
 /* Have `want` bytes from head on; move them to the front when the box ends
@@ -111,7 +122,7 @@ need(size_t want)
 	}
 	while (inbox.tail - inbox.head < want) {
 		flush();
-		fill();
+		fill(want - (inbox.tail - inbox.head));
 	}
 }
 
@@ -130,6 +141,45 @@ take(struct wire_header *header_out, unsigned int states)
 	r.n = header_out->body_bytes;
 	inbox.head += WIRE_HEADER_BYTES + header_out->body_bytes;
 	return r;
+}
+
+size_t
+io_next_into(enum wire_type type, char *p, size_t max)
+{
+	struct wire_header header;
+	struct err err;
+	size_t n;
+
+	need(WIRE_HEADER_BYTES);
+	if (wire_parse(&header, inbox.p + inbox.head, inbox.tail - inbox.head,
+		WIRE_GATEWAY, WIRE_IDLE, &err) < 0 ||
+	    header.type != type || header.body_bytes > max)
+		_exit(EXIT_BROKEN);
+	inbox.head += WIRE_HEADER_BYTES;
+	n = inbox.tail - inbox.head;
+	if (n > header.body_bytes)
+		n = header.body_bytes;
+	memcpy(p, inbox.p + inbox.head, n);
+	inbox.head += n;
+	while (n < header.body_bytes)
+		n += read_some(p + n, header.body_bytes - n);
+	return n;
+}
+
+void
+io_be_greedy(void)
+{
+	inbox.greedy = true;
+}
+
+void
+io_touch(void)
+{
+	volatile char *in = inbox.p;
+	volatile char *out = outbox.p;
+
+	for (size_t at = 0; at < 2 * FIRST_BYTES; at += 4096)
+		in[at] = out[at] = 0;
 }
 
 struct wire_reader

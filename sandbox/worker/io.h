@@ -24,6 +24,19 @@ int io_prepare(void);
 struct wire_reader io_next(struct wire_header *header_out);
 
 /*
+ * Wait for the next frame, which must be of this type, and take its body of at
+ * most max bytes to p, not through the inbox.  Returns the bytes.
+ */
+size_t io_next_into(enum wire_type type, char *p, size_t max);
+
+/* Until this is called, a read takes little more than what is needed, so that
+ * an image does not go through the inbox. */
+void io_be_greedy(void);
+
+/* Touch the memory that a first small request needs. */
+void io_touch(void);
+
+/*
  * Wait for the answer to what was asked in this call.  An INVOKE that comes
  * before it is dropped, and on_recall is called for a RECALL: PROTOCOL.md.
  */

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define PRISTINE_BASE ((char *)0x210000000000)
+#define TOUCH_BYTES   ((size_t)48 * 1024) /* of a heap, in advance */
 #define EXIT_BROKEN   70 /* the gateway broke the protocol: EX_SOFTWARE */
 #define EXIT_SPENT    71 /* out of time or memory, said in a frame */
 
@@ -36,8 +37,7 @@ static struct {
 } title;
 
 static struct {
-	size_t heap_bytes;   /* of the pristine copy; 0: no function yet */
-	size_t wanted_bytes; /* of an image that is coming */
+	size_t heap_bytes; /* of the pristine copy; 0: no function yet */
 	size_t limit_bytes;
 	enum wire_heap heap;
 	uint64_t call_id;
@@ -313,6 +313,7 @@ on_build(struct wire_reader *r)
 	self.limit_bytes = function.memory_bytes;
 	self.heap = function.heap;
 	set_function_title(function.name, function.version);
+	io_be_greedy();
 	arena_init(self.limit_bytes);
 	L = fnlua_new(arena_alloc, NULL, &host, seed);
 	if (L == NULL)
@@ -326,34 +327,26 @@ on_build(struct wire_reader *r)
 	send_heap();
 }
 
+/* The bytes go straight to the pristine copy and, complete, to the arena. */
 static void
 on_image(struct wire_reader *r)
 {
 	struct slice name = wire_get_str(r);
 	uint32_t version = wire_get_u32(r);
+	size_t wanted_bytes;
 
 	self.limit_bytes = wire_get_u64(r);
 	self.heap = (enum wire_heap)wire_get_u8(r);
-	self.wanted_bytes = wire_get_u64(r);
+	wanted_bytes = wire_get_u64(r);
 	if (!wire_got_all(r) || self.heap_bytes != 0 ||
-	    self.wanted_bytes > self.limit_bytes)
+	    wanted_bytes > self.limit_bytes)
 		_exit(EXIT_BROKEN);
 	set_function_title(name, version);
-	self.call_id = 0;
-}
-
-/* The bytes go to the pristine copy first and, complete, to the arena. */
-static void
-on_image_data(struct wire_reader *r)
-{
-	struct slice bytes = wire_get_rest(r);
-
-	if (bytes.n > self.wanted_bytes - self.heap_bytes)
-		_exit(EXIT_BROKEN);
-	memcpy(PRISTINE_BASE + self.heap_bytes, bytes.p, bytes.n);
-	self.heap_bytes += bytes.n;
-	if (self.heap_bytes < self.wanted_bytes)
-		return;
+	while (self.heap_bytes < wanted_bytes)
+		self.heap_bytes += io_next_into(WIRE_IMAGE_DATA,
+		    PRISTINE_BASE + self.heap_bytes,
+		    wanted_bytes - self.heap_bytes);
+	io_be_greedy();
 	memcpy(ARENA_BASE, PRISTINE_BASE, self.heap_bytes);
 	if (!arena_adopt(self.heap_bytes, self.limit_bytes))
 		_exit(EXIT_BROKEN);
@@ -434,12 +427,23 @@ serve_frame(const struct wire_header *header, struct wire_reader *r)
 		on_invoke(r);
 	else if (header->type == WIRE_IMAGE)
 		on_image(r);
-	else if (header->type == WIRE_IMAGE_DATA)
-		on_image_data(r);
 	else if (header->type == WIRE_BUILD)
 		on_build(r);
 	else
 		_exit(EXIT_BROKEN);
+}
+
+/* Page faults are most of what a small image costs: have them while nobody
+ * waits. */
+static void
+touch(void)
+{
+	volatile char *arena = ARENA_BASE;
+	volatile char *pristine = PRISTINE_BASE;
+
+	for (size_t at = 0; at < TOUCH_BYTES; at += 4096)
+		arena[at] = pristine[at] = 0;
+	io_touch();
 }
 
 int
@@ -483,6 +487,7 @@ worker_main(int socket, size_t memory_bytes)
 	set_title("perilune: worker (ready)");
 	fnlua_set_host(&host);
 	io_send_raw(WIRE_READY, 0, NULL, 0);
+	touch();
 	for (;;) {
 		struct wire_header header;
 		struct wire_reader r = io_next(&header);
