@@ -48,6 +48,7 @@ struct serve {
 	char state_path[PATH_MAX];
 	char uploads_path[PATH_MAX];
 	char config_path[PATH_MAX];
+	char start_path[PATH_MAX];
 	char names[SUPERVISOR_LISTEN_MAX][NAME_MAX_BYTES];
 	char program[PATH_MAX];
 	uid_t uid;
@@ -322,6 +323,9 @@ load_settings(struct serve *s, struct err *err)
 	if (realpath(s->config, s->config_path) == NULL)
 		return err_sys(err, "%s", s->config);
 	s->gateway.config_path = s->config_path;
+	if (getcwd(s->start_path, sizeof(s->start_path)) == NULL)
+		return err_sys(err, "current directory");
+	s->gateway.start_path = s->start_path;
 	if (s->gateway.settings.price_card[0] != '\0') {
 		char full[PATH_MAX];
 
