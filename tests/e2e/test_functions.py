@@ -516,6 +516,27 @@ class Results(harness.TestCase):
                 self.assertRegex(server.post("/f", bad).text(), r"\d")
 
 
+    def test_a_response_has_at_most_a_hundred_fields_and_the_log_says_so(self):
+        server = self.server()
+        server.deploy("f", """return function(e)
+            local h = {} for i = 1, tonumber(e.query.n) do h["x-" .. i] = i end
+            return {status = 200, headers = h, body = ""} end""")
+        with server.connect() as connection:
+            connection.send(b"GET /f?n=99 HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertIn("x-99", connection.reply().headers)
+        self.assert_fails(server.get("/f?n=100"), "bad_response")
+        server.wait_for_log("more than 100 fields", "f")
+
+    def test_a_handler_cannot_speak_for_the_platform(self):
+        server = self.server()
+        server.deploy("f", """return function() return {status = 200, headers =
+            {["perilune-failed-by"] = "x", ["server-timing"] = "y"}} end""")
+        reply = server.get("/f")
+        self.assert_ok(reply)
+        self.assertIsNone(reply.failed_by)
+        self.assertNotEqual(reply.headers["server-timing"], "y")
+
+
 class Events(harness.TestCase):
     def test_the_http_event_has_every_field(self):
         server = self.server()
