@@ -27,7 +27,8 @@ def descriptors_of(pid):
 
 @contextlib.contextmanager
 def socket_of(pid):
-    """A worker's own end of its only socket, shared with it (root may)."""
+    """A worker's own end of its only socket, shared with it: root may, and an
+    ordinary user who started the server (SECURITY.md)."""
     pidfd = os.pidfd_open(pid)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
