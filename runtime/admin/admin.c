@@ -6,10 +6,9 @@
  */
 #include "runtime/admin/admin_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define TEXT_MAX 256
 
 /* --- helpers ------------------------------------------------------------------ */
 
@@ -32,7 +31,7 @@ decode(struct slice in, char *out, size_t bytes)
 	for (size_t i = 0; i < in.n; i++) {
 		char c = in.p[i] == '+' ? ' ' : in.p[i];
 
-		if (c == '%' && i + 2 < in.n + 0 && hex(in.p[i + 1]) >= 0 &&
+		if (c == '%' && i + 2 < in.n && hex(in.p[i + 1]) >= 0 &&
 		    hex(in.p[i + 2]) >= 0) {
 			c = (char)(hex(in.p[i + 1]) * 16 + hex(in.p[i + 2]));
 			i += 2;
@@ -45,9 +44,9 @@ decode(struct slice in, char *out, size_t bytes)
 	return true;
 }
 
-bool
-admin_param(const struct http_exchange *x, const char *name, char *text_out,
-    size_t bytes)
+static bool
+find_param(const struct http_exchange *x, const char *name,
+    struct slice *value_out)
 {
 	struct slice query = http_request_of(x)->query;
 
@@ -57,28 +56,85 @@ admin_param(const struct http_exchange *x, const char *name, char *text_out,
 		const char *eq = memchr(query.p, '=', n);
 		size_t key = eq == NULL ? n : (size_t)(eq - query.p);
 
-		if (slice_is(slice_from(query.p, key), name))
-			return decode(eq == NULL
-				? (struct slice){0}
-				: slice_from(eq + 1, n - key - 1),
-			    text_out, bytes);
+		if (slice_is(slice_from(query.p, key), name)) {
+			*value_out = eq == NULL
+			    ? (struct slice){0}
+			    : slice_from(eq + 1, n - key - 1);
+			return true;
+		}
 		n += amp != NULL;
 		query = slice_from(query.p + n, query.n - n);
 	}
 	return false;
 }
 
-uint64_t
-admin_param_u64(const struct http_exchange *x, const char *name,
-    uint64_t otherwise, uint64_t max)
+static int
+refuse_param(struct http_exchange *x, const char *name, const char *rule)
 {
-	char text[24];
-	uint64_t value;
+	char reason[48];
+	char detail[128];
 
-	if (!admin_param(x, name, text, sizeof(text)) ||
-	    !slice_u64(slice_of(text), UINT64_MAX, &value))
-		return otherwise;
-	return value < max ? value : max;
+	(void)snprintf(reason, sizeof(reason), "bad_%s", name);
+	(void)snprintf(detail, sizeof(detail), "%s %s", name, rule);
+	admin_reply_error(x, 400, reason, detail);
+	return -1;
+}
+
+int
+admin_param(struct http_exchange *x, const char *name, char *text, size_t bytes)
+{
+	struct slice value;
+	char rule[64];
+
+	if (!find_param(x, name, &value))
+		return 0;
+	if (decode(value, text, bytes))
+		return 1;
+	(void)snprintf(rule, sizeof(rule), "has at most %zu bytes, none zero",
+	    bytes - 1);
+	return refuse_param(x, name, rule);
+}
+
+int
+admin_param_u64(struct http_exchange *x, const char *name, uint64_t max,
+    uint64_t *value)
+{
+	struct slice text;
+	uint64_t given;
+
+	if (!find_param(x, name, &text))
+		return 0;
+	if (!slice_u64(text, UINT64_MAX, &given))
+		return refuse_param(x, name, "is a whole number");
+	*value = given < max ? given : max;
+	return 1;
+}
+
+int
+admin_param_word(struct http_exchange *x, const char *name,
+    const char *const *words, size_t *index)
+{
+	struct slice text;
+	struct buf rule = {0};
+
+	if (!find_param(x, name, &text))
+		return 0;
+	for (size_t i = 0; words[i] != NULL; i++)
+		if (slice_is(text, words[i])) {
+			*index = i;
+			return 1;
+		}
+	buf_puts(&rule, "is ");
+	for (size_t i = 0; words[i] != NULL; i++)
+		buf_addf(&rule, "%s%s",
+		    i == 0		       ? ""
+			: words[i + 1] == NULL ? " or "
+					       : ", ",
+		    words[i]);
+	buf_putc(&rule, '\0');
+	(void)refuse_param(x, name, rule.p);
+	buf_fini(&rule);
+	return -1;
 }
 
 void
@@ -211,27 +267,43 @@ matches(const struct route *route, struct slice path)
 }
 
 static void
+refuse_method(struct http_exchange *x, const char *takes)
+{
+	const struct http_header allow = {SLICE("Allow"), slice_of(takes)};
+	char detail[64];
+
+	(void)snprintf(detail, sizeof(detail), "this path takes %s only",
+	    takes);
+	http_reply_problem(x,
+	    &(struct http_problem){.status = 405,
+		.failed_by = "client",
+		.reason = "method_not_allowed",
+		.detail = detail,
+		.headers = &allow,
+		.nheaders = 1});
+}
+
+static void
 on_request(struct http_exchange *x, void *arg)
 {
 	struct admin *admin = arg;
 	const struct http_request *http = http_request_of(x);
-	bool found = false;
+	const char *takes = NULL;
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		size_t n = strlen(routes[i].path);
 
 		if (!matches(&routes[i], http->path))
 			continue;
-		found = true;
-		if (!slice_is(http->method, routes[i].method))
+		takes = routes[i].method;
+		if (!slice_is(http->method, takes))
 			continue;
 		routes[i].serve(admin, x,
 		    slice_from(http->path.p + n, http->path.n - n));
 		return;
 	}
-	if (found)
-		admin_reply_error(x, 405, "method_not_allowed",
-		    "see runtime/admin/API.md for the method");
+	if (takes != NULL)
+		refuse_method(x, takes);
 	else
 		admin_reply_error(x, 404, "no_such_path",
 		    "see runtime/admin/API.md for the paths");

@@ -26,12 +26,17 @@ struct pending {
 	void (*on_gone)(struct pending *pending); /* may be NULL */
 };
 
-/* The value of a query parameter, percent-decoded into text_out; false when
- * it is not there or does not fit. */
-bool admin_param(const struct http_exchange *x, const char *name,
-    char *text_out, size_t bytes);
-uint64_t admin_param_u64(const struct http_exchange *x, const char *name,
-    uint64_t otherwise, uint64_t max);
+/*
+ * A query parameter.  1: it is there; 0: it is not, and the value stays as it
+ * was; -1: it is wrong, and the exchange is answered with 400 and what to
+ * change.  A filter that is not understood must never become no filter.
+ */
+int admin_param(struct http_exchange *x, const char *name, char *text,
+    size_t bytes);
+int admin_param_u64(struct http_exchange *x, const char *name, uint64_t max,
+    uint64_t *value); /* more than max is max */
+int admin_param_word(struct http_exchange *x, const char *name,
+    const char *const *words, size_t *index);
 
 /* Answer 200 with this JSON and empty the buf. */
 void admin_reply_json(struct http_exchange *x, struct buf *json);

@@ -62,20 +62,6 @@ encode(struct buf *out, void *arg)
 		.body = buf_slice(&invocation->body)});
 }
 
-static bool
-is_utf8(struct slice s)
-{
-	struct buf copy = {0};
-	bool same;
-
-	/* What is not UTF-8 comes out as U+FFFD: look for one that was not
-	 * there.  */
-	buf_json_string(&copy, s);
-	same = memmem(copy.p, copy.n, "\\ufffd", 6) == NULL;
-	buf_fini(&copy);
-	return same;
-}
-
 static void
 put_base64(struct buf *out, struct slice s)
 {
@@ -116,7 +102,7 @@ put_answer(struct buf *out, const struct call_result *result)
 	}
 	buf_puts(out, "],");
 	admin_key(out, "body");
-	if (is_utf8(result->body)) {
+	if (slice_is_utf8(result->body)) {
 		buf_json_string(out, result->body);
 	} else {
 		put_base64(out, result->body);
@@ -203,16 +189,29 @@ on_gone(struct pending *pending)
 		call_cancel(invocation->call);
 }
 
-static bool
-kind_of(const char *name, enum record_kind *kind_out)
+/* What the query says; -1: something wrong, which is answered. */
+static int
+read_query(struct http_exchange *x, struct invocation *invocation,
+    enum record_kind *kind_out)
 {
-	for (unsigned int kind = RECORD_KIND_WARM; kind <= RECORD_KIND_FORK;
-	     kind++)
-		if (strcmp(name, record_kind_name(kind)) == 0) {
-			*kind_out = (enum record_kind)kind;
-			return true;
-		}
-	return false;
+	static const char *const types[] = {"http", "json", NULL};
+	const char *const kinds[] = {record_kind_name(RECORD_KIND_WARM),
+	    record_kind_name(RECORD_KIND_IMAGE),
+	    record_kind_name(RECORD_KIND_BUILD),
+	    record_kind_name(RECORD_KIND_FORK), NULL};
+	size_t type = 0;
+	size_t kind = 0;
+
+	if (admin_param(x, "method", invocation->method,
+		sizeof(invocation->method)) < 0 ||
+	    admin_param(x, "path", invocation->path, sizeof(invocation->path)) <
+		0 ||
+	    admin_param_word(x, "type", types, &type) < 0 ||
+	    admin_param_word(x, "start", kinds, &kind) < 0)
+		return -1;
+	invocation->is_json = type == 1;
+	*kind_out = (enum record_kind)(RECORD_KIND_WARM + kind);
+	return 0;
 }
 
 static struct invocation *
@@ -220,7 +219,6 @@ invocation_new(struct admin *admin, struct http_exchange *x,
     struct fn_version *version)
 {
 	struct invocation *invocation = calloc(1, sizeof(*invocation));
-	char type[16] = "http";
 
 	if (invocation == NULL)
 		abort();
@@ -232,14 +230,7 @@ invocation_new(struct admin *admin, struct http_exchange *x,
 	    http_request_of(x)->body.n > 0 ? SLICE("POST") : SLICE("GET"));
 	(void)snprintf(invocation->path, sizeof(invocation->path), "%s",
 	    version->manifest.route);
-	(void)admin_param(x, "method", invocation->method,
-	    sizeof(invocation->method));
-	(void)admin_param(x, "path", invocation->path,
-	    sizeof(invocation->path));
-	(void)admin_param(x, "type", type, sizeof(type));
-	invocation->is_json = strcmp(type, "json") == 0;
 	buf_add_slice(&invocation->body, http_request_of(x)->body);
-	http_set_context(x, invocation);
 	return invocation;
 }
 
@@ -249,20 +240,18 @@ admin_invoke(struct admin *admin, struct http_exchange *x, struct slice rest)
 	struct fn_version *version = catalog_find(admin->world.catalog, rest);
 	enum record_kind kind = RECORD_KIND_WARM;
 	struct invocation *invocation;
-	char start_kind[16] = "warm";
 
 	if (version == NULL) {
 		admin_reply_error(x, 404, "no_such_function",
 		    "no version of this function serves");
 		return;
 	}
-	if (admin_param(x, "start", start_kind, sizeof(start_kind)) &&
-	    !kind_of(start_kind, &kind)) {
-		admin_reply_error(x, 400, "bad_start",
-		    "start is warm, image, build or fork");
+	invocation = invocation_new(admin, x, version);
+	if (read_query(x, invocation, &kind) < 0) {
+		invocation_free(invocation);
 		return;
 	}
-	invocation = invocation_new(admin, x, version);
+	http_set_context(x, invocation);
 	invocation->preparing = true;
 	if (!calls_prepare(admin->world.calls, version, kind, start,
 		invocation)) {

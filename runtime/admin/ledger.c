@@ -141,9 +141,8 @@ on_usage(const struct store_usage_row *rows, size_t n, const struct err *err,
 
 struct usage_request {
 	struct pending *pending;
-	struct store_usage_query query;
+	struct store_usage_query query; /* its function: NULL, or the next */
 	char function[RECORD_NAME_MAX];
-	bool named;
 };
 
 /* What is in the journal is in the ledger now. */
@@ -157,40 +156,45 @@ on_usage_flushed(void *arg)
 		free(request);
 		return;
 	}
-	request->query.function = request->named ? request->function : NULL;
 	store_usage(request->pending->admin->world.store, &request->query,
 	    on_usage, request->pending);
 	free(request);
 }
 
+static int
+read_usage_query(struct http_exchange *x, struct usage_request *request)
+{
+	/* as enum store_usage_by counts them */
+	static const char *const words[] = {"function", "day", "hour", NULL};
+	int named = admin_param(x, "function", request->function,
+	    sizeof(request->function));
+	uint64_t since_ms = 0;
+	uint64_t until_ms = 0;
+	size_t by = STORE_BY_FUNCTION;
+
+	if (named < 0 || admin_param_word(x, "by", words, &by) < 0 ||
+	    admin_param_u64(x, "since", INT64_MAX, &since_ms) < 0 ||
+	    admin_param_u64(x, "until", INT64_MAX, &until_ms) < 0)
+		return -1;
+	request->query =
+	    (struct store_usage_query){.by = (enum store_usage_by)by,
+		.function = named > 0 ? request->function : NULL,
+		.since_ms = (int64_t)since_ms,
+		.until_ms = (int64_t)until_ms};
+	return 0;
+}
+
 void
 admin_usage(struct admin *admin, struct http_exchange *x, struct slice rest)
 {
-	struct usage_request *request;
-	enum store_usage_by by = STORE_BY_FUNCTION;
-	char text[16];
+	struct usage_request *request = calloc(1, sizeof(*request));
 
-	if (admin_param(x, "by", text, sizeof(text))) {
-		if (strcmp(text, "day") == 0) {
-			by = STORE_BY_DAY;
-		} else if (strcmp(text, "hour") == 0) {
-			by = STORE_BY_HOUR;
-		} else if (strcmp(text, "function") != 0) {
-			admin_reply_error(x, 400, "bad_by",
-			    "by is function, day or hour");
-			return;
-		}
-	}
-	request = calloc(1, sizeof(*request));
 	if (request == NULL)
 		abort();
-	request->named = admin_param(x, "function", request->function,
-	    sizeof(request->function));
-	request->query.by = by;
-	request->query.since_ms =
-	    (int64_t)admin_param_u64(x, "since", 0, INT64_MAX);
-	request->query.until_ms =
-	    (int64_t)admin_param_u64(x, "until", 0, INT64_MAX);
+	if (read_usage_query(x, request) < 0) {
+		free(request);
+		return;
+	}
 	request->pending = pending_new(admin, x);
 	meter_flush(admin->world.meter, on_usage_flushed, request);
 }
@@ -235,7 +239,9 @@ each_refused(const char *file, const char *why, int64_t wall_ms, void *arg)
 
 struct uploads_request {
 	struct pending *pending;
-	char state[16]; /* "": all */
+	bool all; /* whatever their state */
+	enum store_event_state state;
+	uint64_t limit;
 };
 
 static void
@@ -246,7 +252,7 @@ on_events(const struct store_event *events, size_t n, const struct err *err,
 	struct admin *admin;
 	struct http_exchange *x = pending_end(request->pending, &admin);
 	struct buf out = {0};
-	bool first = true;
+	uint64_t shown = 0;
 
 	if (x != NULL && err != NULL)
 		reply_store_error(x, err);
@@ -255,14 +261,11 @@ on_events(const struct store_event *events, size_t n, const struct err *err,
 		return;
 	}
 	buf_puts(&out, "{\"events\":[");
-	for (size_t i = 0; i < n; i++) {
-		if (request->state[0] != '\0' &&
-		    strcmp(request->state,
-			store_event_state_name(events[i].state)) != 0)
+	for (size_t i = 0; i < n && shown < request->limit; i++) {
+		if (!request->all && request->state != events[i].state)
 			continue;
-		if (!first)
+		if (shown++ > 0)
 			buf_putc(&out, ',');
-		first = false;
 		put_event(&out, &events[i]);
 	}
 	buf_puts(&out, "],\"refused\":[");
@@ -272,19 +275,41 @@ on_events(const struct store_event *events, size_t n, const struct err *err,
 	free(request);
 }
 
+static int
+read_uploads_query(struct http_exchange *x, struct uploads_request *request)
+{
+#define X(name, text) text,
+	static const char *const words[] = {STORE_EVENT_STATES(X) NULL};
+#undef X
+	size_t state = 0;
+	int stated = admin_param_word(x, "state", words, &state);
+
+	request->limit = UPLOADS_DEFAULT;
+	if (stated < 0 ||
+	    admin_param_u64(x, "limit", UPLOADS_MAX, &request->limit) < 0)
+		return -1;
+	request->all = stated == 0;
+	request->state = (enum store_event_state)state;
+	return 0;
+}
+
 void
 admin_uploads(struct admin *admin, struct http_exchange *x, struct slice rest)
 {
 	struct uploads_request *request = calloc(1, sizeof(*request));
 	char function[RECORD_NAME_MAX];
+	int named = admin_param(x, "function", function, sizeof(function));
 	struct store_event_query query = {.source = "upload"};
 
 	if (request == NULL)
 		abort();
-	if (admin_param(x, "function", function, sizeof(function)))
-		query.function = function;
-	(void)admin_param(x, "state", request->state, sizeof(request->state));
-	query.limit = admin_param_u64(x, "limit", UPLOADS_DEFAULT, UPLOADS_MAX);
+	if (named < 0 || read_uploads_query(x, request) < 0) {
+		free(request);
+		return;
+	}
+	query.function = named > 0 ? function : NULL;
+	/* The store does not know of states: of all it has, so many. */
+	query.limit = request->all ? request->limit : UPLOADS_MAX;
 	request->pending = pending_new(admin, x);
 	store_events(admin->world.store, &query, on_events, request);
 }
@@ -361,14 +386,19 @@ admin_logs(struct admin *admin, struct http_exchange *x, struct slice rest)
 	    .headers = &type,
 	    .nheaders = 1};
 	char name[RECORD_NAME_MAX];
-	bool named = admin_param(x, "function", name, sizeof(name));
+	int named = admin_param(x, "function", name, sizeof(name));
+	const char *function = named > 0 ? name : NULL;
+	uint64_t lines = LOG_LINES_DEFAULT;
+	uint64_t stay = 0;
 	struct follow *follow;
 	struct buf out = {0};
 
-	logbook_tail(admin->world.logbook, named ? name : NULL,
-	    admin_param_u64(x, "lines", LOG_LINES_DEFAULT, LOG_LINES_MAX),
-	    put_line, &out);
-	if (admin_param_u64(x, "follow", 0, 1) == 0) {
+	if (named < 0 ||
+	    admin_param_u64(x, "lines", LOG_LINES_MAX, &lines) < 0 ||
+	    admin_param_u64(x, "follow", 1, &stay) < 0)
+		return;
+	logbook_tail(admin->world.logbook, function, lines, put_line, &out);
+	if (stay == 0) {
 		response.body = buf_slice(&out);
 		http_reply(x, &response);
 		buf_fini(&out);
@@ -382,6 +412,6 @@ admin_logs(struct admin *admin, struct http_exchange *x, struct slice rest)
 	http_stream_begin(x, &response);
 	(void)http_stream_write(x, buf_slice(&out));
 	buf_fini(&out);
-	follow->follower = logbook_follow(admin->world.logbook,
-	    named ? name : NULL, on_line, follow);
+	follow->follower =
+	    logbook_follow(admin->world.logbook, function, on_line, follow);
 }

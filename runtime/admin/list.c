@@ -337,12 +337,15 @@ admin_invocations(struct admin *admin, struct http_exchange *x,
     struct slice rest)
 {
 	char name[RECORD_NAME_MAX];
-	bool named = admin_param(x, "function", name, sizeof(name));
+	int named = admin_param(x, "function", name, sizeof(name));
+	uint64_t lines = INVOCATIONS_DEFAULT;
 	struct buf out = {0};
 
+	if (named < 0 ||
+	    admin_param_u64(x, "lines", INVOCATIONS_MAX, &lines) < 0)
+		return;
 	buf_puts(&out, "{\"records\":[");
-	recent_each(admin->world.recent, named ? name : NULL,
-	    admin_param_u64(x, "lines", INVOCATIONS_DEFAULT, INVOCATIONS_MAX),
+	recent_each(admin->world.recent, named > 0 ? name : NULL, lines,
 	    each_record, &out);
 	buf_puts(&out, "]}");
 	admin_reply_json(x, &out);

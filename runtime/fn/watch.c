@@ -118,6 +118,15 @@ complete(uint32_t mask)
 	return (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0;
 }
 
+/* A link to a folder comes without IN_ISDIR, as a file of no interest does;
+ * the scan, which looks, refuses it. */
+static bool
+may_be_link(uint32_t mask, const char *file)
+{
+	return (mask & (IN_CREATE | IN_MOVED_TO)) != 0 &&
+	    fn_name_valid(slice_of(file));
+}
+
 /* Something happened to an entry of the functions directory itself. */
 static void
 on_top(struct catalog *catalog, uint32_t mask, const char *file)
@@ -126,6 +135,8 @@ on_top(struct catalog *catalog, uint32_t mask, const char *file)
 
 	switch (fn_entry_kind(file, (mask & IN_ISDIR) != 0, name)) {
 	case FN_ENTRY_IGNORED:
+		if (may_be_link(mask, file))
+			catalog_scan_soon(catalog);
 		break;
 	case FN_ENTRY_ODD:
 		if (complete(mask) || (mask & IN_ISDIR) != 0)

@@ -430,6 +430,24 @@ apply_settings(struct gateway *g)
 	web_set_config(g->web, &web);
 }
 
+/* We run in the state directory; a relative path is from where we began. */
+static void
+reload_prices(struct gateway *g, const char *card)
+{
+	struct buf path = {0};
+	struct err err = {0};
+
+	if (card[0] != '\0' && card[0] != '/')
+		buf_addf(&path, "%s/", g->config->start_path);
+	buf_puts(&path, card);
+	buf_putc(&path, '\0');
+	if (meter_reload(g->meter, path.p, &err) < 0) {
+		(void)err_wrap(&err, "price card not changed");
+		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
+	}
+	buf_fini(&path);
+}
+
 /* A broken file changes nothing and says why. */
 static void
 on_hup(int signal, void *arg)
@@ -446,13 +464,11 @@ on_hup(int signal, void *arg)
 		settings_fini(&fresh);
 		return;
 	}
-	if (meter_reload(g->meter, fresh.price_card, &err) < 0) {
-		(void)err_wrap(&err, "price card not changed");
-		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
-	}
+	reload_prices(g, fresh.price_card);
 	settings_fini(&g->settings);
 	g->settings = fresh;
 	apply_settings(g);
+	logbook_reopen(g->logbook, g->settings.log_file_bytes);
 	note(g, LOG_LEVEL_INFO, NULL, "configuration reread");
 }
 

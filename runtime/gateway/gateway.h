@@ -16,6 +16,7 @@
 struct gateway_config {
 	struct settings settings;
 	const char *config_path; /* NULL: none; reread at SIGHUP */
+	const char *start_path;	 /* from where paths in it are read */
 	int listen_fds[SUPERVISOR_LISTEN_MAX];
 	const char *listen_names[SUPERVISOR_LISTEN_MAX]; /* "127.0.0.1:8080" */
 	size_t nlisten;

@@ -4,6 +4,7 @@
  * Runs in: supervisor; the gateway is its child.
  * Owns:    the descriptors that the gateway inherits.
  */
+#include "runtime/admin/socket.h"
 #include "runtime/gateway/commands.h"
 #include "runtime/gateway/gateway.h"
 #include "runtime/gateway/wall.h"
@@ -28,11 +29,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define GOING_WAITS    20 /* for a server that is ending */
-#define GOING_WAIT_US  100000
 #define BACKLOG	       4096
 #define NAME_MAX_BYTES 280
 
@@ -50,6 +48,7 @@ struct serve {
 	char state_path[PATH_MAX];
 	char uploads_path[PATH_MAX];
 	char config_path[PATH_MAX];
+	char start_path[PATH_MAX];
 	char names[SUPERVISOR_LISTEN_MAX][NAME_MAX_BYTES];
 	char program[PATH_MAX];
 	uid_t uid;
@@ -254,72 +253,12 @@ open_listeners(struct serve *s, struct err *err)
 	return 0;
 }
 
-/* Does anybody answer at admin.sock, here? */
-static bool
-somebody_serves(const struct sockaddr_un *address)
-{
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	return fd >= 0 &&
-	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) ==
-	    0;
-}
-
-/* A server that is just ending gets a moment to be gone. */
-static bool
-stays_served(const struct sockaddr_un *address)
-{
-	for (int i = 0; i < GOING_WAITS; i++) {
-		if (!somebody_serves(address))
-			return false;
-		(void)usleep(GOING_WAIT_US);
-	}
-	return true;
-}
-
-static int
-bind_admin(const struct serve *s, int fd, const struct sockaddr_un *address)
-{
-	mode_t mask = umask(0177);
-	int bound;
-
-	(void)unlink(address->sun_path);
-	bound = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-	(void)umask(mask);
-	if (bound == 0 && geteuid() == 0)
-		bound = chown(address->sun_path, s->uid, s->gid);
-	return bound < 0 || listen(fd, BACKLOG) < 0 ? -1 : 0;
-}
-
-/* In the state directory, by a relative name: its path may be long. */
 static int
 open_admin(struct serve *s, struct err *err)
 {
-	const struct sockaddr_un address = {.sun_family = AF_UNIX,
-	    .sun_path = "admin.sock"};
-	auto_close int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	auto_close int fd =
-	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool served;
-	int bound;
-
-	if (here < 0 || fd < 0 || fchdir(s->gateway.state_fd) < 0)
-		return err_sys(err, "admin socket");
-	served = stays_served(&address);
-	bound = served ? -1 : bind_admin(s, fd, &address);
-	if (!served && bound < 0)
-		(void)err_sys(err, "admin socket in %s", s->state);
-	if (fchdir(here) < 0)
-		return err_sys(err, "current directory");
-	if (served)
-		return err_set(err, ERR_BAD_INPUT,
-		    "a server is running already with the state directory %s: "
-		    "stop it, or name another one with --state DIR",
-		    s->state);
-	if (bound < 0)
-		return -1;
-	s->gateway.admin_fd = steal_fd(&fd);
-	return 0;
+	s->gateway.admin_fd =
+	    admin_socket_open(s->gateway.state_fd, s->uid, s->gid, err);
+	return s->gateway.admin_fd < 0 ? err_wrap(err, "%s", s->state) : 0;
 }
 
 static int
@@ -384,6 +323,9 @@ load_settings(struct serve *s, struct err *err)
 	if (realpath(s->config, s->config_path) == NULL)
 		return err_sys(err, "%s", s->config);
 	s->gateway.config_path = s->config_path;
+	if (getcwd(s->start_path, sizeof(s->start_path)) == NULL)
+		return err_sys(err, "current directory");
+	s->gateway.start_path = s->start_path;
 	if (s->gateway.settings.price_card[0] != '\0') {
 		char full[PATH_MAX];
 
@@ -455,7 +397,7 @@ command_serve(int argc, char **argv)
 	    .arg = &s,
 	};
 	status = supervisor_run(&s.supervisor);
-	(void)unlinkat(s.gateway.state_fd, "admin.sock", 0);
+	(void)unlinkat(s.gateway.state_fd, ADMIN_SOCKET, 0);
 	settings_fini(&s.gateway.settings);
 	return status;
 }

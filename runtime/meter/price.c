@@ -30,7 +30,8 @@
 bool
 price_is_billed(const struct record *record)
 {
-	if (record->kind == RECORD_KIND_NONE)
+	/* Where the init failed, no worker was had, but the init ran. */
+	if (record->kind == RECORD_KIND_NONE && record->init_us == 0)
 		return false;
 	if (record->outcome == RECORD_OUTCOME_REJECTED ||
 	    record->outcome == RECORD_OUTCOME_EXPIRED)
@@ -39,7 +40,9 @@ price_is_billed(const struct record *record)
 	    record->failed_by == RECORD_FAILED_POOL ||
 	    record->failed_by == RECORD_FAILED_POLICY)
 		return false;
-	return record->outcome == RECORD_OUTCOME_OK || record->handler_us > 0 ||
+	/* However short: what returned or raised an error has run. */
+	return record->outcome == RECORD_OUTCOME_OK ||
+	    record->outcome == RECORD_OUTCOME_ERROR || record->handler_us > 0 ||
 	    record->init_us > 0;
 }
 

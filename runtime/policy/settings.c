@@ -385,6 +385,9 @@ static const char intro[] =
     "what is not\n"
     "in it has its default. SIGHUP reads it again; a file with a mistake "
     "changes nothing.\n"
+    "`metrics_port`, `uploads` and `user` are of the start only. Paths are "
+    "from the folder\n"
+    "in which the server was started.\n"
     "\n"
     "| setting | default | limits | what it is |\n"
     "|---|---|---|---|\n";

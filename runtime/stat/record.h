@@ -89,7 +89,7 @@ struct record {
 	uint32_t version;
 	uint32_t memory_mb;
 	uint32_t attempt; /* 1, 2, ... */
-	uint16_t status;  /* HTTP status that the caller got; 0 if none */
+	uint16_t status;  /* HTTP, that the caller got; 499: it was gone */
 	uint8_t source;	  /* enum record_source, and so on */
 	uint8_t kind;
 	uint8_t cause;

@@ -10,6 +10,7 @@
 #include "runtime/supervisor/supervisor.h"
 
 #include "runtime/pool/zygote.h"
+#include "runtime/supervisor/backoff.h"
 #include "sandbox/base/clock.h"
 #include "sandbox/base/err.h"
 
@@ -30,17 +31,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BACKOFF_FIRST_US 50000
-#define BACKOFF_MAX_US	 5000000
-#define STEADY_US	 10000000 /* alive so long: the next restart is at once */
-
 /* A child that is kept alive. */
 struct ward {
 	const char *name;
 	pid_t pid; /* 0: not running */
 	uint64_t started_us;
 	uint64_t start_at_us; /* when pid is 0 */
-	uint64_t backoff_us;
+	struct backoff backoff;
 };
 
 struct supervisor {
@@ -170,8 +167,10 @@ start_gateway(struct supervisor *s)
 	int pair[2];
 	pid_t pid;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		say("no socket pair for the gateway");
 		return;
+	}
 	(void)fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
@@ -180,6 +179,7 @@ start_gateway(struct supervisor *s)
 	}
 	(void)close(pair[1]);
 	if (pid < 0) {
+		say("no process for the gateway");
 		(void)close(pair[0]);
 		return;
 	}
@@ -241,7 +241,7 @@ start_due(struct supervisor *s, struct ward *ward,
 	start(s);
 	ward->started_us = now_us;
 	if (ward->pid == 0)
-		ward->start_at_us = now_us + BACKOFF_FIRST_US;
+		ward->start_at_us = now_us + backoff_wait_us(&ward->backoff, 0);
 }
 
 static void
@@ -266,15 +266,8 @@ plan_restart(struct ward *ward)
 	uint64_t now_us = clock_mono_us();
 
 	ward->pid = 0;
-	if (now_us - ward->started_us > STEADY_US || ward->backoff_us == 0) {
-		ward->start_at_us = now_us;
-		ward->backoff_us = BACKOFF_FIRST_US;
-		return;
-	}
-	ward->start_at_us = now_us + ward->backoff_us;
-	ward->backoff_us = ward->backoff_us * 2 > BACKOFF_MAX_US
-	    ? BACKOFF_MAX_US
-	    : ward->backoff_us * 2;
+	ward->start_at_us =
+	    now_us + backoff_wait_us(&ward->backoff, now_us - ward->started_us);
 }
 
 static void
@@ -344,6 +337,8 @@ stop(struct supervisor *s)
 	s->stopping = true;
 	if (s->gateway.pid != 0)
 		(void)kill(s->gateway.pid, SIGTERM);
+	else if (s->zygote.pid != 0) /* of a gateway that is not back yet */
+		(void)kill(s->zygote.pid, SIGKILL);
 }
 
 static void

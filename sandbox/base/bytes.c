@@ -160,6 +160,21 @@ utf8_bytes(const unsigned char *p, size_t n)
 	return want;
 }
 
+bool
+slice_is_utf8(struct slice s)
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+
+	for (size_t i = 0; i < s.n;) {
+		size_t n = utf8_bytes(p + i, s.n - i);
+
+		if (n == 0)
+			return false;
+		i += n;
+	}
+	return true;
+}
+
 static void
 json_ascii(struct buf *b, unsigned char c)
 {

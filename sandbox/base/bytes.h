@@ -70,6 +70,9 @@ bool slice_copy(char *dst, size_t dst_bytes, struct slice s);
  */
 bool slice_u64(struct slice s, uint64_t max, uint64_t *value_out);
 
+/* Nothing but whole UTF-8 sequences?  As in RFC 3629; empty: yes. */
+bool slice_is_utf8(struct slice s);
+
 static inline struct slice
 buf_slice(const struct buf *b)
 {

@@ -33,7 +33,7 @@
 #define LOG_TEXT_MAX	24000	  /* bytes of its text; both fit WIRE_LOG */
 #define FILE_PIECE_MAX	(1 << 20) /* bytes per FILE_READ, FILE_WRITE */
 #define FILE_NAME_MAX	255
-#define HEADERS_MAX	128 /* of a response */
+#define HEADERS_MAX	100 /* of a response; the gateway takes no more */
 
 /* The registry's integer keys: what must survive in the image. */
 enum slot {

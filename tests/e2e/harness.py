@@ -262,6 +262,11 @@ class Process:
         text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return re.search(rf"^{field}:\s*(.*)$", text, re.M)[1]
 
+    def cpu_ticks(self):
+        """So many hundredths of a second it ran."""
+        stat = self._stat()
+        return int(stat[11]) + int(stat[12])
+
     def rss_kb(self):
         return int(self.status("VmRSS").split()[0])
 
@@ -432,6 +437,15 @@ class Server:
         return [w for w in found
                 if (function is None or w["function"] == function)
                 and (state is None or w["state"] == state)]
+
+    def wait_for_running(self, function, n=1):
+        """n workers that are inside the handler, which must be a busy one:
+        a worker that dies before it began is replaced, and nobody notices."""
+        def running():
+            found = [w for w in self.workers(function, "busy")
+                     if Process(w["pid"]).cpu_ticks() >= 3]
+            return len(found) >= n and found
+        return wait_for(running, f"{n} running {function}")
 
     # HTTP.
 

@@ -299,8 +299,11 @@ class Refused(harness.TestCase):
         outside = server.root / "outside"
         outside.mkdir()
         (outside / "init.lua").write_text("return function() return 'x' end")
+        began = time.monotonic()
         os.symlink(outside, server.functions / "linked")
-        self.assertTrue(self.refused(server, "linked"))
+        self.assertIn("link", self.refused(server, "linked"))
+        # By its own event, not by the rescan that comes every 10 s anyway.
+        self.assertLess(time.monotonic() - began, 8)
 
     def test_special_files_are_refused_and_block_nobody(self):
         server = self.server()
@@ -511,6 +514,27 @@ class Results(harness.TestCase):
                     '[1]x', "['a']", "[" * 100000):
             with self.subTest(bad=bad[:20]):
                 self.assertRegex(server.post("/f", bad).text(), r"\d")
+
+
+    def test_a_response_has_at_most_a_hundred_fields_and_the_log_says_so(self):
+        server = self.server()
+        server.deploy("f", """return function(e)
+            local h = {} for i = 1, tonumber(e.query.n) do h["x-" .. i] = i end
+            return {status = 200, headers = h, body = ""} end""")
+        with server.connect() as connection:
+            connection.send(b"GET /f?n=99 HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertIn("x-99", connection.reply().headers)
+        self.assert_fails(server.get("/f?n=100"), "bad_response")
+        server.wait_for_log("more than 100 fields", "f")
+
+    def test_a_handler_cannot_speak_for_the_platform(self):
+        server = self.server()
+        server.deploy("f", """return function() return {status = 200, headers =
+            {["perilune-failed-by"] = "x", ["server-timing"] = "y"}} end""")
+        reply = server.get("/f")
+        self.assert_ok(reply)
+        self.assertIsNone(reply.failed_by)
+        self.assertNotEqual(reply.headers["server-timing"], "y")
 
 
 class Events(harness.TestCase):

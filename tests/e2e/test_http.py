@@ -495,7 +495,7 @@ class WhoFailed(harness.TestCase):
         server = self.server()
         server.deploy("f", BUSY + "return function(e, ctx) busy(ctx, 2500) end")
         running = harness.Background(lambda: server.get("/f"))
-        worker = wait_for(lambda: server.workers("f", "busy"), "a worker")[0]
+        worker = server.wait_for_running("f")[0]
         harness.Process(worker["pid"]).kill()
         self.assert_fails(running.result(), "worker_killed")
 

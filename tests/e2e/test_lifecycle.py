@@ -1,5 +1,6 @@
 """test_lifecycle.py - processes: their names, deaths, signals, refusals."""
 import http.client
+import json
 import os
 import re
 import shutil
@@ -267,6 +268,29 @@ class Hup(harness.TestCase):
         server.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "server-timing" not in server.get("/f").headers,
                  "no receipts")
+
+    def test_sighup_rereads_the_price_card_by_a_relative_path_too(self):
+        server = self.unstarted({"price_card": "card.json"})
+        card = json.loads((harness.ROOT / "prices/default.json").read_text())
+        for name in ("one", "two"):
+            (server.root / "card.json").write_text(
+                json.dumps(dict(card, name=name)))
+            if name == "one":
+                server.start()
+            else:
+                server.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: name in server.info()["price_card"].split(),
+                     f"the prices of {name}")
+
+    def test_sighup_changes_the_size_of_the_log_file(self):
+        server = self.server()
+        server.deploy("f", "return function() print(('x'):rep(20000)) end")
+        (server.root / "config.json").write_text('{"log_file_bytes": 65536}')
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("configuration reread")
+        old = server.state / "log/perilune.log.1"
+        wait_for(lambda: server.get("/f").status == 204 and old.exists(),
+                 "the full file renamed")
 
     def test_a_broken_configuration_changes_nothing_and_is_named(self):
         server = self.server({"receipts": 0})

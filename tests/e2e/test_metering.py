@@ -125,7 +125,7 @@ class Billing(harness.TestCase):
                               record["outcome"], record["start"]["kind"]),
                              (0, 0, "rejected", "none"))
         running = harness.Background(lambda: server.get("/f?ms=2000"))
-        worker = wait_for(lambda: server.workers("f", "busy"), "a worker")[0]
+        worker = server.wait_for_running("f")[0]
         harness.Process(worker["pid"]).kill()
         record = server.record(running.result().request_id)
         self.assertEqual((record["outcome"], record["billed_ms"]),

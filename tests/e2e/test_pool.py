@@ -47,7 +47,7 @@ class Starting(harness.TestCase):
         server.deploy("f", SLOW, {"max_workers": 1})
         server.get("/f")
         running = harness.Background(lambda: server.get("/f?ms=2000"))
-        worker = wait_for(lambda: server.workers("f", "busy"), "a worker")[0]
+        worker = server.wait_for_running("f")[0]
         harness.Process(worker["pid"]).kill()
         self.assertEqual(running.result().status, 502)
         self.assertEqual(server.get("/f").start[1], "replace")
@@ -180,8 +180,7 @@ class Failing(harness.TestCase):
         server.deploy("f", SLOW, {"timeout_ms": 30000})
         calls = harness.Background(lambda: harness.at_once(
             4, lambda _: server.get("/f?ms=1500")))
-        busy = wait_for(lambda: len(w := server.workers("f", "busy")) == 4
-                        and w, "four busy")
+        busy = server.wait_for_running("f", 4)
         harness.Process(busy[0]["pid"]).kill()
         statuses = sorted(r.status for r in calls.result())
         self.assertEqual(statuses, [200, 200, 200, 502])
@@ -222,7 +221,7 @@ class Failing(harness.TestCase):
         server = self.server()
         server.deploy("f", SLOW, {"timeout_ms": 600})
         running = harness.Background(lambda: server.get("/f?ms=400"))
-        worker = wait_for(lambda: server.workers("f", "busy"), "a worker")[0]
+        worker = server.wait_for_running("f")[0]
         process = harness.Process(worker["pid"])
         process.kill(signal.SIGSTOP)
         self.assert_fails(running.result(), "timeout")

@@ -403,6 +403,20 @@ START_TEST(odd_names_are_said_once_and_escaped)
 }
 END_TEST
 
+START_TEST(a_link_to_a_folder_is_refused_at_once)
+{
+	folder_mkdir(".real");
+	folder_put(".real/init.lua", "return 1");
+	start_settled();
+	ck_assert_int_eq(symlinkat(".real", folder_fd, "linked"), 0);
+	await_note("linked: refused"); /* rescans come later than that */
+	ck_assert_int_eq(symlinkat(".real", folder_fd, "x.tmp"), 0);
+	folder_mv("x.tmp", "moved");
+	await_note("moved: refused");
+	ck_assert_uint_eq(candidates, 0);
+}
+END_TEST
+
 START_TEST(a_broken_version_keeps_the_old_one)
 {
 	folder_put("f.lua", "return 1");
@@ -893,6 +907,7 @@ main(void)
 	tcase_add_test(tcase, a_writer_that_never_ends_does_not_stop_the_start);
 	tcase_add_test(tcase, renaming_and_linking_in_deploys);
 	tcase_add_test(tcase, odd_names_are_said_once_and_escaped);
+	tcase_add_test(tcase, a_link_to_a_folder_is_refused_at_once);
 	tcase_add_test(tcase, a_broken_version_keeps_the_old_one);
 	tcase_add_test(tcase, going_back_clears_the_error_without_building);
 	tcase_add_test(tcase, same_content_has_the_same_number);

@@ -39,15 +39,17 @@ static const struct {
 	3000100, 0, 3001) CASE("out of memory", WARM, MEMORY, LIMIT, 2000, 0,
 	2) CASE("died by its own hand", WARM, CRASHED, SANDBOX, 2500, 0,
 	3) CASE("died, blamed on the handler", WARM, CRASHED, HANDLER, 10, 0,
-	1) CASE("died before its code ran", IMAGE, CRASHED, SANDBOX, 0, 0, 0)
-	CASE("init failed", BUILD, ERROR, HANDLER, 0, 7100, 8) CASE("init hung",
-	    BUILD, TIMEOUT, LIMIT, 0, 10000000,
-	    10000) CASE("client left meanwhile", WARM, CANCELLED, CLIENT, 1500,
-	    0, 2) CASE("client left the queue", NONE, CANCELLED, CLIENT, 0, 0,
-	    0) CASE("client left before the start", IMAGE, CANCELLED, CLIENT, 0,
-	    0, 0) CASE("queue full", NONE, REJECTED, POOL, 0, 0,
-	    0) CASE("rejected, whatever it says", WARM, REJECTED, NONE, 99, 0,
-	    0) CASE("expired", NONE, EXPIRED, LIMIT, 0, 0, 0)
+	1) CASE("died before its code ran", IMAGE, CRASHED, SANDBOX, 0, 0,
+	0) CASE("init failed", BUILD, ERROR, HANDLER, 0, 7100,
+	8) CASE("init failed, no worker was had", NONE, ERROR, HANDLER, 0, 7100,
+	8) CASE("an error, too short to measure", WARM, ERROR, HANDLER, 0, 0,
+	1) CASE("init hung", BUILD, TIMEOUT, LIMIT, 0, 10000000,
+	10000) CASE("client left meanwhile", WARM, CANCELLED, CLIENT, 1500, 0,
+	2) CASE("client left the queue", NONE, CANCELLED, CLIENT, 0, 0,
+	0) CASE("client left before the start", IMAGE, CANCELLED, CLIENT, 0, 0,
+	0) CASE("queue full", NONE, REJECTED, POOL, 0, 0,
+	0) CASE("rejected, whatever it says", WARM, REJECTED, NONE, 99, 0, 0)
+	CASE("expired", NONE, EXPIRED, LIMIT, 0, 0, 0)
 	    CASE("expired, whatever it says", WARM, EXPIRED, LIMIT, 99, 0, 0)
 		CASE("zygote died", WARM, CRASHED, POOL, 5000, 0, 0)
 		    CASE("gateway's fault", WARM, ERROR, GATEWAY, 5000, 0, 0)

@@ -47,6 +47,17 @@ START_TEST(a_buf_keeps_what_was_added)
 }
 END_TEST
 
+START_TEST(utf8_is_told_from_other_bytes)
+{
+	ck_assert(slice_is_utf8(SLICE("")));
+	ck_assert(slice_is_utf8(SLICE("a\\ufffd\0\xc3\xa9\xef\xbf\xbd")));
+	ck_assert(!slice_is_utf8(SLICE("a\xff")));
+	ck_assert(!slice_is_utf8(SLICE("\xc3")));
+	ck_assert(!slice_is_utf8(SLICE("\xc0\x80")));
+	ck_assert(!slice_is_utf8(SLICE("\xed\xa0\x80")));
+}
+END_TEST
+
 START_TEST(bytes_that_are_not_utf8_are_replaced)
 {
 	struct buf b = {0};
@@ -68,6 +79,7 @@ main(void)
 	tcase_add_test(tcase, numbers_are_digits_only);
 	tcase_add_test(tcase, header_names_match_in_either_case);
 	tcase_add_test(tcase, a_buf_keeps_what_was_added);
+	tcase_add_test(tcase, utf8_is_told_from_other_bytes);
 	tcase_add_test(tcase, bytes_that_are_not_utf8_are_replaced);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);

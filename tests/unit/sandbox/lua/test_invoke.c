@@ -198,7 +198,7 @@ static const struct {
 	"transfer-encoding is set by the server"},
     {"local t = {} for i = 1, 200 do t['x' .. i] = i end "
      "return {status = 200, headers = t}",
-	"more than 128 fields"},
+	"more than 100 fields"},
     {"return ('x'):rep(1 << 20)", "response larger than 1048576 bytes"},
     {"local t = {} for i = 1, 1000000 do t[i] = i end return t",
 	"response larger than 1048576 bytes"},
