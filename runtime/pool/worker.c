@@ -227,7 +227,7 @@ take_gathered(struct worker *worker)
 		buf_reset(&worker->in, IN_KEEP_BYTES);
 }
 
-/* One read.  Returns 1 when there may be more, 0 when not, -1 at the end. */
+/* One read.  Returns 1 when something came, 0 when nothing, -1 at the end. */
 static int
 read_once(struct worker *worker)
 {
@@ -252,7 +252,7 @@ read_once(struct worker *worker)
 
 		buf_add(&worker->in, p + used, (size_t)n - used);
 	}
-	return n == POOL_READ_BYTES ? 1 : 0;
+	return 1;
 }
 
 static void
