@@ -351,6 +351,8 @@ pool_on_gone(struct pool *pool, struct worker *worker)
 	}
 	if (WIFSIGNALED(worker->status) && WTERMSIG(worker->status) == SIGSYS)
 		pool->stats.violations++;
+	if (worker->breach[0] != '\0')
+		pool->stats.breaches++;
 	worker_describe_death(worker, &death);
 	if (worker->version != NULL || worker->job != NULL)
 		pool->callbacks.on_gone(worker, &death, pool->arg);

@@ -171,7 +171,6 @@ static void
 breach(struct worker *worker, const char *what)
 {
 	(void)snprintf(worker->breach, sizeof(worker->breach), "%s", what);
-	worker->pool->stats.breaches++;
 	worker_kill(worker);
 }
 
