@@ -383,11 +383,17 @@ start_one(struct function *function, bool early)
 	(void)pool_fork(calls->pool, memory_mb, on_forked, ticket);
 }
 
+/* Those on their way too. */
+static uint32_t
+all_workers(const struct function *function)
+{
+	return function->nidle + function->nbusy + function->nstarting;
+}
+
 static uint32_t
 min_missing(const struct function *function)
 {
-	uint32_t there =
-	    function->nidle + function->nbusy + function->nstarting;
+	uint32_t there = all_workers(function);
 	uint32_t want = function->version->manifest.min_workers;
 
 	if (!function->active || function->calls->draining || there >= want ||
@@ -457,13 +463,16 @@ function_serve(struct function *function)
 	struct scale_facts facts;
 	uint64_t expires_us;
 	uint32_t more;
+	uint32_t target;
 
 	while (function->first != NULL && (worker = pop_idle(function)) != NULL)
 		call_dispatch(function->first, worker);
 	expires_us = expire(function);
 	function_facts(function, &facts);
 	more = scale_decide(&facts);
-	for (; more > 0; more--)
+	/* A start that succeeds at once has come through here by itself. */
+	target = all_workers(function) + more;
+	for (; more > 0 && all_workers(function) < target; more--)
 		start_one(function, false);
 	for (more = min_missing(function); more > 0; more--)
 		start_one(function, true);
