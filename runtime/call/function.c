@@ -484,8 +484,9 @@ function_serve(struct function *function)
 		ask_again(function,
 		    again_us == 0 || again_us > expires_us ? expires_us
 							   : again_us);
-	} else if (!function->active) {
+	} else if (!function->active || function->on_zero != NULL) {
 		function_retire_idle(function);
+		function_zero_check(function);
 	}
 	fn_version_unref(version);
 }
