@@ -280,9 +280,10 @@ static void
 on_death_wait(void *arg)
 {
 	struct worker *worker = arg;
+	bool by_us = worker->killed_by_us;
 
 	worker_kill(worker);
-	worker->killed_by_us = false;
+	worker->killed_by_us = by_us;
 	worker->closed = true;
 	worker->death_known = true;
 	maybe_finish(worker);
