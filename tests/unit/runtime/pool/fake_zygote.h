@@ -36,8 +36,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FAKE_TICK_US  1000
-#define FAKE_WAIT_US  60000000 /* for what must happen; machines are busy */
+#define FAKE_TICK_US 1000
+#define FAKE_WAIT_US \
+	((uint64_t)60000000) /* for what must happen; machines are busy */
 #define FAKE_PENDING  64
 #define FAKE_SLOW_US  30000
 #define FAKE_HEAP     "a heap after init"
