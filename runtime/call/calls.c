@@ -318,11 +318,26 @@ calls_check_drained(struct calls *calls)
 	done(calls->on_drained_arg);
 }
 
+static struct call *
+any_queued(const struct calls *calls)
+{
+	const struct function *function = calls->functions;
+
+	while (function != NULL && function->first == NULL)
+		function = function->next;
+	return function == NULL ? NULL : function->first;
+}
+
 static void
 on_drain_timeout(void *arg)
 {
 	struct calls *calls = arg;
+	struct call *call;
 
+	while ((call = any_queued(calls)) != NULL)
+		call_fail(call, RECORD_OUTCOME_REJECTED, RECORD_FAILED_GATEWAY,
+		    503, "draining",
+		    "the server shut down before a worker was free");
 	while (calls->running != NULL) {
 		struct worker *worker = calls->running->worker;
 

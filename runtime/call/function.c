@@ -35,11 +35,22 @@ forget_idle(struct function *function)
 }
 
 static void
+forget(struct function *function)
+{
+	struct function **at = &function->calls->functions;
+
+	while (*at != function)
+		at = &(*at)->next;
+	*at = function->next;
+}
+
+static void
 function_free(void *pool_data)
 {
 	struct function *function = pool_data;
 
 	assert(function->queued == 0 && function->nbusy == 0);
+	forget(function);
 	forget_idle(function);
 	image_drop(function);
 	loop_timer_free(function->again);
@@ -58,6 +69,8 @@ function_of(struct calls *calls, struct fn_version *version)
 		abort();
 	function->calls = calls;
 	function->version = version;
+	function->next = calls->functions;
+	calls->functions = function;
 	version->pool_data = function;
 	version->free_pool_data = function_free;
 	return function;
