@@ -33,9 +33,10 @@ struct pool {
 	unsigned int starting[POOL_CLASSES];
 	struct pool_wait *waits;
 	struct pool_wait **waits_last;
-	struct worker *workers;	  /* all */
-	bool filling;		  /* a fill is deferred */
-	struct loop_timer *retry; /* after a failed fork */
+	struct worker *workers; /* all */
+	bool filling;		/* a fill is deferred */
+	bool resting;		/* a fork failed: none until retry */
+	struct loop_timer *retry;
 	struct pool_stats stats;
 	char *read_buffer; /* POOL_READ_BYTES */
 };
