@@ -216,6 +216,31 @@ START_TEST(so_it_is_when_it_died_after_the_result_of_the_one_before)
 }
 END_TEST
 
+/* The record is of the start that it had in the end. */
+START_TEST(a_call_that_moved_to_a_warm_worker_is_warm)
+{
+	struct fn_version *f;
+	struct asked *a;
+	struct asked *b;
+
+	begin(0, 10);
+	f = deploy("f", NULL);
+	a = ask(f, "hold");
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	fake->deaf = true;
+	b = ask(f, "ok");
+	WAIT_FOR(loop, stats_of(f).busy == 2);
+	fake_answer(fake_worker(fake, 1));
+	WAIT_FOR(loop, a->done > 0);
+	fake_die(fake_worker(fake, 2), SIGKILL);
+	WAIT_FOR(loop, b->done > 0);
+	expect_ok(b);
+	expect_start(b, RECORD_KIND_WARM, RECORD_CAUSE_NONE);
+	ck_assert_uint_eq(b->record.spawn_us, 0);
+	ck_assert_uint_eq(b->record.jail_us, 0);
+}
+END_TEST
+
 START_TEST(a_worker_that_dies_with_the_call_is_502_once)
 {
 	struct fn_version *f;
@@ -331,6 +356,7 @@ main(void)
 	    a_worker_that_dies_before_it_read_the_call_is_not_noticed);
 	tcase_add_test(tcase,
 	    so_it_is_when_it_died_after_the_result_of_the_one_before);
+	tcase_add_test(tcase, a_call_that_moved_to_a_warm_worker_is_warm);
 	tcase_add_test(tcase, a_worker_that_dies_with_the_call_is_502_once);
 	tcase_add_loop_test(tcase, each_death_has_its_reason, 0,
 	    sizeof(deaths) / sizeof(deaths[0]));
