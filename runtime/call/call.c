@@ -460,6 +460,10 @@ on_result(struct call *call, struct wire_reader *r)
 	uint16_t status = wire_get_u16(r);
 	const char *bad;
 
+	if (call->announced && call->started_us == 0) {
+		breach(call, "RESULT without STARTED");
+		return;
+	}
 	result.headers = *r;
 	skip_headers(r);
 	result.body = wire_get_str(r);
