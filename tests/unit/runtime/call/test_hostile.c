@@ -439,6 +439,23 @@ START_TEST(what_follows_a_result_ends_the_worker)
 }
 END_TEST
 
+/* Without it the handler's time, which is on the bill, would be 0. */
+START_TEST(a_result_without_the_start_that_was_asked_for_is_a_breach)
+{
+	struct fn_version *f;
+	struct asked *a;
+
+	begin(0, 10);
+	fake->no_started = true;
+	f = deploy("f", NULL);
+	a = ask_wait(f, "ok");
+	expect(a, 502, RECORD_OUTCOME_CRASHED, RECORD_FAILED_SANDBOX,
+	    "protocol_error");
+	fake->no_started = false;
+	expect_ok(ask_wait(f, "ok"));
+}
+END_TEST
+
 START_TEST(an_idle_worker_that_speaks_is_killed)
 {
 	struct fn_version *f;
@@ -505,6 +522,8 @@ main(void)
 	tcase_add_loop_test(tcase, a_hostile_worker_costs_its_second_call, 0,
 	    HOSTILES);
 	tcase_add_loop_test(tcase, what_follows_a_result_ends_the_worker, 0, 2);
+	tcase_add_test(tcase,
+	    a_result_without_the_start_that_was_asked_for_is_a_breach);
 	tcase_add_test(tcase, an_idle_worker_that_speaks_is_killed);
 	tcase_add_test(tcase, frames_may_come_byte_by_byte);
 	tcase_add_test(tcase, lines_over_the_limit_are_dropped_and_counted);

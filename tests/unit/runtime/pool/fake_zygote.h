@@ -104,6 +104,7 @@ struct fake {
 	bool processes;
 	bool slowly;
 	bool deaf;
+	bool no_started; /* though it is asked for */
 	void (*on_invoke)(struct fake_worker *w);
 	void (*on_build)(struct fake_worker *w); /* NULL: builds FAKE_HEAP */
 	void (*on_interrupt)(struct fake_worker *w); /* NULL: FAILED */
@@ -351,7 +352,7 @@ fake_begin(struct fake_worker *w, const struct fake_invoke *invoke)
 	w->now = *invoke;
 	w->busy = true;
 	w->invokes++;
-	if (invoke->announce)
+	if (invoke->announce && !w->fake->no_started)
 		fake_frame(w, WIRE_STARTED, invoke->id, (struct slice){0});
 	if (strcmp(document, "ok") == 0)
 		fake_answer(w);
