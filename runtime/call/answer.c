@@ -151,6 +151,10 @@ on_result(struct tenure *tenure, struct call *call, struct wire_reader *r)
 	uint64_t peak = wire_get_u64(r);
 	uint16_t status = wire_get_u16(r);
 
+	if (call->announced && call->started_us == 0) {
+		breach(tenure->worker, "RESULT without STARTED");
+		return;
+	}
 	result.headers = *r;
 	skip_headers(r);
 	result.body = wire_get_str(r);
@@ -208,6 +212,10 @@ on_failed(struct tenure *tenure, struct call *call, struct wire_reader *r)
 	struct slice traceback = wire_get_str(r);
 	bool spent = why == WIRE_FAIL_TIMEOUT || why == WIRE_FAIL_MEMORY;
 
+	if (call->announced && call->started_us == 0) {
+		breach(worker, "FAILED without STARTED");
+		return;
+	}
 	if (!wire_got_all(r) || why < WIRE_FAIL_ERROR || why > WIRE_FAIL_LOAD ||
 	    !note_peak(call, worker, peak) ||
 	    (why == WIRE_FAIL_TIMEOUT && tenure->kill_us == 0)) {

@@ -177,7 +177,10 @@ on_failed(struct build *build, struct wire_reader *r)
 	struct slice traceback = wire_get_str(r);
 	struct buf text = {0};
 
-	if (!wire_got_all(r) || peak == 0) {
+	if (!wire_got_all(r) || peak == 0 ||
+	    peak > build->worker->memory_bytes || why < WIRE_FAIL_ERROR ||
+	    why > WIRE_FAIL_LOAD ||
+	    (why == WIRE_FAIL_TIMEOUT && !build->out_of_time)) {
 		breach(build, "FAILED that cannot be read");
 		return;
 	}

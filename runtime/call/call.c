@@ -299,6 +299,7 @@ take_start(struct call *call, struct tenure *tenure)
 	if (tenure->served) {
 		record->kind = RECORD_KIND_WARM;
 		record->cause = RECORD_CAUSE_NONE;
+		record->spawn_us = record->jail_us = record->init_us = 0;
 		return;
 	}
 	tenure->served = true;

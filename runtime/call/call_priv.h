@@ -123,6 +123,7 @@ struct function {
 	struct image image;
 	struct loop_timer *again;
 	struct function *next_idle; /* in calls->with_idle */
+	struct function *next;	    /* in calls->functions */
 	bool in_idle_list;
 	void (*on_zero)(void *arg);
 	void *on_zero_arg;
@@ -150,7 +151,8 @@ struct calls {
 	struct function *images_first; /* newest use first */
 	struct function *images_last;
 	struct function *with_idle;
-	struct loop_timer *tick; /* idle time-outs */
+	struct function *functions; /* all */
+	struct loop_timer *tick;    /* idle time-outs */
 	bool ticking;
 	bool draining;
 	struct loop_timer *drain_timer;

@@ -336,7 +336,10 @@ static void
 fail_draining(struct call *call)
 {
 	call_fail(call, RECORD_OUTCOME_REJECTED, RECORD_FAILED_GATEWAY, 503,
-	    "draining", "the server shut down before the handler was done");
+	    "draining",
+	    call->state == CALL_QUEUED
+		? "the server shut down before a worker was free"
+		: "the server shut down before the handler was done");
 }
 
 /* What is queued would wait in vain: answer all, and kill what runs. */

@@ -406,11 +406,17 @@ start_one(struct function *function, bool early)
 	(void)pool_fork(calls->pool, memory_mb, on_forked, ticket);
 }
 
+/* Those on their way too. */
+static uint32_t
+all_workers(const struct function *function)
+{
+	return function->nidle + function->nbusy + function->nstarting;
+}
+
 static uint32_t
 min_missing(const struct function *function)
 {
-	uint32_t there =
-	    function->nidle + function->nbusy + function->nstarting;
+	uint32_t there = all_workers(function);
 	uint32_t want = function->version->manifest.min_workers;
 
 	if (!function->active || function->calls->draining || there >= want ||
@@ -522,10 +528,14 @@ start_missing(struct function *function)
 {
 	struct scale_facts facts;
 	uint32_t more;
+	uint32_t target;
 
 	if (function->queued > 0) {
 		function_facts(function, &facts);
-		for (more = scale_decide(&facts); more > 0; more--)
+		more = scale_decide(&facts);
+		/* One that starts at once has come through here by itself. */
+		target = all_workers(function) + more;
+		for (; more > 0 && all_workers(function) < target; more--)
 			start_one(function, false);
 	}
 	for (more = min_missing(function); more > 0; more--)
@@ -549,8 +559,9 @@ function_serve(struct function *function)
 		ask_again(function,
 		    again_us == 0 || again_us > expires_us ? expires_us
 							   : again_us);
-	} else if (!function->active) {
+	} else if (!function->active || function->on_zero != NULL) {
 		function_retire_idle(function);
+		function_zero_check(function);
 	}
 	fn_version_unref(version);
 }

@@ -178,6 +178,14 @@ make_room(struct pool *pool, unsigned int class)
 	return pool->callbacks.on_full(pool->arg);
 }
 
+/* A fork failed: the next one not at once. */
+static void
+rest(struct pool *pool)
+{
+	pool->resting = true;
+	loop_timer_start(pool->retry, RETRY_US);
+}
+
 static void
 fill_class(struct pool *pool, unsigned int class)
 {
@@ -186,7 +194,8 @@ fill_class(struct pool *pool, unsigned int class)
 
 	if (pool->users[class] > 0)
 		target += pool->ready_workers;
-	while (pool->starting[class] + pool->ready[class] < target) {
+	while (!pool->resting &&
+	    pool->starting[class] + pool->ready[class] < target) {
 		bool full = pool->stats.workers >= pool->max_workers;
 
 		if (full && pool->starting[class] >= waiting)
@@ -197,7 +206,7 @@ fill_class(struct pool *pool, unsigned int class)
 			return; /* those that go have not gone yet */
 		if (spawn(pool, class) < 0) {
 			pool->stats.fork_failures++;
-			loop_timer_start(pool->retry, RETRY_US);
+			rest(pool);
 			return;
 		}
 	}
@@ -227,7 +236,10 @@ fill_soon(struct pool *pool)
 static void
 on_retry(void *arg)
 {
-	fill_soon(arg);
+	struct pool *pool = arg;
+
+	pool->resting = false;
+	fill_soon(pool);
 }
 
 void
@@ -345,12 +357,14 @@ pool_on_gone(struct pool *pool, struct worker *worker)
 	if (worker->state == WIRE_STARTING) {
 		pool->starting[class]--;
 		pool->stats.fork_failures++;
-		loop_timer_start(pool->retry, RETRY_US);
+		rest(pool);
 	} else if (worker->ready) {
 		pool->ready[class]--;
 	}
 	if (WIFSIGNALED(worker->status) && WTERMSIG(worker->status) == SIGSYS)
 		pool->stats.violations++;
+	if (worker->breach[0] != '\0')
+		pool->stats.breaches++;
 	worker_describe_death(worker, &death);
 	if (worker->version != NULL || worker->job != NULL)
 		pool->callbacks.on_gone(worker, &death, pool->arg);
@@ -409,6 +423,7 @@ on_hello(struct pool *pool, struct wire_reader *r)
 		return;
 	}
 	pool->greeted = true;
+	pool->resting = false;
 	fill_soon(pool);
 }
 

@@ -37,7 +37,8 @@ struct pool {
 	struct worker *flush;	  /* with frames to send in this turn */
 	bool flushing;		  /* ... and that is deferred */
 	bool filling;		  /* a fill is deferred */
-	struct loop_timer *retry; /* after a failed fork */
+	bool resting;		  /* a fork failed: none until retry */
+	struct loop_timer *retry;
 	struct pool_stats stats;
 	char *read_buffer; /* POOL_READ_BYTES */
 };

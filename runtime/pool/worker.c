@@ -243,7 +243,6 @@ static void
 breach(struct worker *worker, const char *what)
 {
 	(void)snprintf(worker->breach, sizeof(worker->breach), "%s", what);
-	worker->pool->stats.breaches++;
 	worker_kill(worker);
 }
 
@@ -321,7 +320,7 @@ take_gathered(struct worker *worker)
 		buf_reset(&worker->in, IN_KEEP_BYTES);
 }
 
-/* One read.  Returns 1 when there may be more, 0 when not, -1 at the end. */
+/* One read.  Returns 1 when something came, 0 when nothing, -1 at the end. */
 static int
 read_once(struct worker *worker)
 {
@@ -346,7 +345,7 @@ read_once(struct worker *worker)
 
 		buf_add(&worker->in, p + used, (size_t)n - used);
 	}
-	return n == POOL_READ_BYTES ? 1 : 0;
+	return 1;
 }
 
 static void
@@ -375,11 +374,13 @@ static void
 on_death_wait(void *arg)
 {
 	struct worker *worker = arg;
+	bool by_us = worker->killed_by_us;
 
 	worker_kill(worker);
-	worker->killed_by_us = false;
+	worker->killed_by_us = by_us;
 	worker->closed = true;
 	worker->death_known = true;
+	worker->status_lost = true;
 	maybe_finish(worker);
 }
 
@@ -453,7 +454,8 @@ worker_describe_death(const struct worker *worker, struct worker_death *death)
 		death->platform = true;
 		(void)snprintf(death->text, sizeof(death->text),
 		    "the zygote died, and its workers with it");
-	} else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+	} else if (worker->status_lost ||
+	    (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) {
 		/* no system call for that is open to it */
 		death->reason = "worker_killed";
 		death->platform = true;

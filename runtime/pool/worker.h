@@ -46,6 +46,7 @@ struct worker {
 	bool unread;	 /* ... before it had read all that we sent */
 	bool flushing;	 /* in pool->flush */
 	int status;	 /* as of wait(2), when death_known */
+	bool status_lost; /* ... but nobody told it */
 	char breach[96]; /* protocol breach, "" if none */
 	struct loop_watch *watch;
 	struct loop_timer *death_timer;
