@@ -14,7 +14,6 @@
 
 #define HEADERS_MAX	  100 /* of a handler's response */
 #define HEADERS_MAX_BYTES 32768
-#define LOG_FLOOD_BYTES	  ((uint64_t)64 << 20) /* over the limit: killed */
 #define UNREAD_BYTES	  65536 /* of ours, while it asks for more */
 
 static void
@@ -250,7 +249,7 @@ on_log(struct call *call, struct wire_reader *r)
 	if (call->log_bytes > calls->limits.max_log_bytes) {
 		call->logs_dropped++;
 		if (call->log_bytes >
-		    calls->limits.max_log_bytes + LOG_FLOOD_BYTES)
+		    calls->limits.max_log_bytes + CALL_LOG_FLOOD)
 			breach(call->worker, "a flood of log lines");
 		return;
 	}

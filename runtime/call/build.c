@@ -215,6 +215,10 @@ on_log(struct build *build, struct wire_reader *r)
 		return;
 	}
 	build->log_bytes += text.n + fields.n;
+	if (build->log_bytes > calls->limits.max_log_bytes + CALL_LOG_FLOOD) {
+		breach(build, "a flood of log lines");
+		return;
+	}
 	if (build->log_bytes <= calls->limits.max_log_bytes)
 		calls->callbacks.on_log(build->function->version, NULL,
 		    (enum wire_log)level, text, fields, calls->arg);

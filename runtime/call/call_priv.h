@@ -20,8 +20,9 @@
 
 #include <sys/queue.h>
 
-#define CALL_FRAMES_MAX 4000000u /* of one worker in one call */
-#define FUNCTION_MEMORY 1000	 /* calls for which a question is remembered */
+#define CALL_FRAMES_MAX 4000000u	     /* of one worker in one call */
+#define CALL_LOG_FLOOD	(UINT64_C(64) << 20) /* bytes over the limit: killed */
+#define FUNCTION_MEMORY 1000 /* calls for which a question is remembered */
 
 struct build;
 

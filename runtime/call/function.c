@@ -289,8 +289,9 @@ function_evict_one(struct calls *calls)
 
 	for (struct function *f = calls->with_idle; f != NULL; f = f->next_idle)
 		for (struct worker *w = f->idle; w != NULL; w = w->idle_next)
-			if (oldest == NULL ||
-			    w->idle_since_us < oldest->idle_since_us)
+			if (!w->dying &&
+			    (oldest == NULL ||
+				w->idle_since_us < oldest->idle_since_us))
 				oldest = w;
 	if (oldest == NULL)
 		return false;
@@ -338,6 +339,7 @@ on_start_build(struct function *function, struct worker *worker,
     const char *error, bool platform, void *arg)
 {
 	struct call *call = TAILQ_FIRST(&function->queue);
+	const struct tenure *tenure = tenure_of(worker);
 
 	function->nstarting--;
 	if (error == NULL) {
@@ -346,7 +348,9 @@ on_start_build(struct function *function, struct worker *worker,
 	}
 	worker_kill(worker);
 	if (call != NULL && !platform) {
-		call->record.init_us = tenure_of(worker)->init_us;
+		call->record.kind = (uint8_t)tenure->kind;
+		call->record.cause = (uint8_t)tenure->cause;
+		call->record.init_us = tenure->init_us;
 		call_fail(call, RECORD_OUTCOME_ERROR, RECORD_FAILED_HANDLER,
 		    500, "init_failed", error);
 	}

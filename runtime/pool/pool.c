@@ -13,7 +13,6 @@
 #include "sandbox/base/err.h"
 #include "sandbox/wire/control.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -274,10 +273,11 @@ pool_take(struct pool *pool, uint32_t memory_mb)
 	if (pool->ready[class] == 0)
 		return NULL;
 	for (worker = pool->workers; worker != NULL; worker = worker->next)
-		if (worker->ready &&
+		if (worker->ready && !worker->dying &&
 		    pool_class_of(worker->memory_bytes) == class)
 			break;
-	assert(worker != NULL); /* ready[] counts them */
+	if (worker == NULL) /* those that there are have just died */
+		return NULL;
 	pool->ready[class]--;
 	hand_over(pool, worker);
 	fill_soon(pool);

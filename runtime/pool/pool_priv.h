@@ -33,11 +33,11 @@ struct pool {
 	unsigned int starting[POOL_CLASSES];
 	struct pool_wait *waits;
 	struct pool_wait **waits_last;
-	struct worker *workers;	  /* all */
-	struct worker *flush;	  /* with frames to send in this turn */
-	bool flushing;		  /* ... and that is deferred */
-	bool filling;		  /* a fill is deferred */
-	bool resting;		  /* a fork failed: none until retry */
+	struct worker *workers; /* all */
+	struct worker *flush;	/* with frames to send in this turn */
+	bool flushing;		/* ... and that is deferred */
+	bool filling;		/* a fill is deferred */
+	bool resting;		/* a fork failed: none until retry */
 	struct loop_timer *retry;
 	struct pool_stats stats;
 	char *read_buffer; /* POOL_READ_BYTES */

@@ -42,12 +42,12 @@ struct worker {
 	bool ready;	     /* said READY, nobody's yet */
 	bool dying;	     /* killed or gone; no more frames */
 	bool death_known;
-	bool closed;	 /* the stream has ended */
-	bool unread;	 /* ... before it had read all that we sent */
-	bool flushing;	 /* in pool->flush */
-	int status;	 /* as of wait(2), when death_known */
+	bool closed;	  /* the stream has ended */
+	bool unread;	  /* ... before it had read all that we sent */
+	bool flushing;	  /* in pool->flush */
+	int status;	  /* as of wait(2), when death_known */
 	bool status_lost; /* ... but nobody told it */
-	char breach[96]; /* protocol breach, "" if none */
+	char breach[96];  /* protocol breach, "" if none */
 	struct loop_watch *watch;
 	struct loop_timer *death_timer;
 	struct buf in;
