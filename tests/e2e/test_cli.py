@@ -318,7 +318,8 @@ class Online(harness.TestCase):
         data = json.loads(self.up.cli("coldstart", "f", "-n", "10", "--json")
                           .stdout)
         first = data["starts"][0]
-        self.assertEqual((first["kind"], first["count"]), ("image", 10))
+        self.assertEqual((first["kind"], first["count"]), ("image", 10),
+                         first)
         phases = first["phases"]
         for phase in ("load_us", "first_us", "handler_us", "total_us"):
             self.assertLessEqual(phases[phase]["p50"], phases[phase]["p99"])
