@@ -27,21 +27,18 @@ call_arg(const struct call *call)
 
 /*
  * A start whose STARTED came together with its answer: when the handler began
- * is not known.  What the handler takes otherwise is, or what such a start
- * takes; the rest of the time is the other's.
+ * is not known.  The time is shared as such starts and this handler take it
+ * when they are seen apart.
  */
 static uint64_t
-guess_started_us(const struct call *call, uint64_t ended_us)
+guess_load_us(const struct call *call, uint64_t span_us)
 {
-	const struct function *function = call->function;
-	uint64_t span_us = ended_us - call->begun_us;
 	uint64_t load_us = call->calls->load_us;
+	uint64_t handler_us =
+	    call->function->answered > 0 ? call->function->handler_us : load_us;
+	uint64_t guess_us = span_us * load_us / (load_us + handler_us);
 
-	if (function->answered > 0)
-		load_us = span_us -
-		    (function->handler_us < span_us ? function->handler_us
-						    : span_us);
-	return call->begun_us + (load_us < span_us ? load_us : span_us);
+	return guess_us > 0 || span_us == 0 ? guess_us : 1;
 }
 
 static void
@@ -53,8 +50,8 @@ measure_start(struct call *call, uint64_t ended_us)
 	if (call->started_us == 0) {
 		load_us = ended_us - call->begun_us;
 	} else if (call->merged) {
-		call->started_us = guess_started_us(call, ended_us);
-		load_us = call->started_us - call->begun_us;
+		load_us = guess_load_us(call, ended_us - call->begun_us);
+		call->started_us = call->begun_us + load_us;
 	} else {
 		load_us = call->started_us - call->begun_us;
 		call->calls->load_us =

@@ -5,11 +5,16 @@
  * Owns:    the libevent base, two helper threads (started with the first
  *          job), the queue of jobs.
  *
+ * Timers stand in a heap of our own behind one timerfd, which is set only when
+ * something is due earlier than it will ring: libevent would set it before
+ * every wait.
+ *
  * Helper threads hand finished jobs back through a list and an eventfd, so
  * that the loop's thread takes many of them per wake-up.
  */
 #include "runtime/loop/loop.h"
 
+#include "sandbox/base/clock.h"
 #include "sandbox/base/err.h"
 
 #include <assert.h>
@@ -20,6 +25,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define WORKERS	    2 /* helper threads */
@@ -61,8 +67,19 @@ struct deferred {
 	void *arg;
 };
 
+/* Binary heap, the earliest first; a timer knows where it stands. */
+struct timers {
+	struct loop_timer **heap;
+	size_t n;
+	size_t cap;
+	int fd;
+	uint64_t rings_us; /* fd; 0: not set */
+	struct event *on_ring;
+};
+
 struct loop {
 	struct event_base *base;
+	struct timers timers;
 	struct work work;
 	struct loop_signal_watch signals[SIGNALS_MAX];
 	int nsignals;
@@ -82,7 +99,9 @@ struct loop_watch {
 };
 
 struct loop_timer {
-	struct event *event;
+	struct loop *loop;
+	uint64_t due_us;
+	size_t at; /* in the heap, from 1; 0: not running */
 	void (*on_time)(void *arg);
 	void *arg;
 };
@@ -140,6 +159,172 @@ on_defer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* --- timers ---------------------------------------------------------------- */
+
+static void
+place(struct timers *timers, struct loop_timer *timer, size_t at)
+{
+	timers->heap[at - 1] = timer;
+	timer->at = at;
+}
+
+static void
+sift_up(struct timers *timers, struct loop_timer *timer, size_t at)
+{
+	while (at > 1 && timer->due_us < timers->heap[at / 2 - 1]->due_us) {
+		place(timers, timers->heap[at / 2 - 1], at);
+		at /= 2;
+	}
+	place(timers, timer, at);
+}
+
+static void
+sift_down(struct timers *timers, struct loop_timer *timer, size_t at)
+{
+	size_t child;
+
+	while ((child = 2 * at) <= timers->n) {
+		if (child < timers->n &&
+		    timers->heap[child]->due_us <
+			timers->heap[child - 1]->due_us)
+			child++;
+		if (timer->due_us <= timers->heap[child - 1]->due_us)
+			break;
+		place(timers, timers->heap[child - 1], at);
+		at = child;
+	}
+	place(timers, timer, at);
+}
+
+static void
+heap_remove(struct timers *timers, struct loop_timer *timer)
+{
+	struct loop_timer *last = timers->heap[--timers->n];
+	size_t at = timer->at;
+
+	timer->at = 0;
+	if (last == timer)
+		return;
+	if (at > 1 && last->due_us < timers->heap[at / 2 - 1]->due_us)
+		sift_up(timers, last, at);
+	else
+		sift_down(timers, last, at);
+}
+
+static void
+heap_add(struct timers *timers, struct loop_timer *timer)
+{
+	if (timers->n == timers->cap) {
+		timers->cap = timers->cap == 0 ? 16 : timers->cap * 2;
+		timers->heap = must(realloc(timers->heap,
+		    timers->cap * sizeof(timers->heap[0])));
+	}
+	timers->n++;
+	sift_up(timers, timer, timers->n);
+}
+
+/* See that the descriptor rings when the first timer is due.  It may ring
+ * early, when that was stopped or moved: then nothing is due. */
+static void
+set_bell(struct timers *timers)
+{
+	struct itimerspec when = {0};
+	uint64_t due_us;
+
+	if (timers->n == 0)
+		return;
+	due_us = timers->heap[0]->due_us;
+	if (timers->rings_us != 0 && timers->rings_us <= due_us)
+		return;
+	timers->rings_us = due_us;
+	when.it_value.tv_sec = (time_t)(due_us / 1000000u);
+	when.it_value.tv_nsec = (long)(due_us % 1000000u) * 1000 + 1;
+	if (timerfd_settime(timers->fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+		abort();
+}
+
+/* Those that are due now; one that is started meanwhile has its turn later. */
+static void
+on_ring(evutil_socket_t fd, short what, void *arg)
+{
+	struct timers *timers = arg;
+	uint64_t now_us = clock_mono_us();
+	uint64_t count;
+
+	if (read(timers->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		abort();
+	timers->rings_us = 0;
+	while (timers->n > 0 && timers->heap[0]->due_us <= now_us) {
+		struct loop_timer *timer = timers->heap[0];
+
+		heap_remove(timers, timer);
+		timer->on_time(timer->arg);
+	}
+	set_bell(timers);
+}
+
+struct loop_timer *
+loop_timer_new(struct loop *loop, void (*on_time)(void *arg), void *arg)
+{
+	struct loop_timer *timer = must(calloc(1, sizeof(*timer)));
+
+	timer->loop = loop;
+	timer->on_time = on_time;
+	timer->arg = arg;
+	return timer;
+}
+
+void
+loop_timer_start(struct loop_timer *timer, uint64_t after_us)
+{
+	struct timers *timers = &timer->loop->timers;
+
+	loop_timer_stop(timer);
+	timer->due_us = clock_mono_us() + after_us + 1;
+	heap_add(timers, timer);
+	set_bell(timers);
+}
+
+void
+loop_timer_stop(struct loop_timer *timer)
+{
+	if (timer->at != 0)
+		heap_remove(&timer->loop->timers, timer);
+}
+
+void
+loop_timer_free(struct loop_timer *timer)
+{
+	if (timer == NULL)
+		return;
+	loop_timer_stop(timer);
+	free(timer);
+}
+
+static int
+timers_open(struct loop *loop, struct err *err)
+{
+	struct timers *timers = &loop->timers;
+
+	timers->fd =
+	    timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (timers->fd < 0)
+		return err_sys(err, "timerfd");
+	timers->on_ring = must(event_new(loop->base, timers->fd,
+	    EV_READ | EV_PERSIST, on_ring, timers));
+	return event_add(timers->on_ring, NULL);
+}
+
+static void
+timers_close(struct timers *timers)
+{
+	if (timers->on_ring != NULL)
+		event_free(timers->on_ring);
+	if (timers->fd >= 0)
+		(void)close(timers->fd);
+	free(timers->heap);
+}
+
 struct loop *
 loop_new(struct err *err)
 {
@@ -147,8 +332,7 @@ loop_new(struct err *err)
 	struct event_config *config = must(event_config_new());
 
 	(void)event_config_set_flag(config,
-	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER |
-		EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (loop->base == NULL) {
@@ -159,6 +343,10 @@ loop_new(struct err *err)
 	loop->work.bell = -1;
 	loop->deferred_last = &loop->deferred;
 	loop->defer = must(event_new(loop->base, -1, 0, on_defer, loop));
+	if (timers_open(loop, err) < 0) {
+		loop_free(loop);
+		return NULL;
+	}
 	return loop;
 }
 
@@ -271,49 +459,6 @@ loop_watch_free(struct loop_watch *watch)
 	event_free(watch->read);
 	event_free(watch->write);
 	free(watch);
-}
-
-static void
-on_timeout(evutil_socket_t fd, short what, void *arg)
-{
-	struct loop_timer *timer = arg;
-
-	timer->on_time(timer->arg);
-}
-
-struct loop_timer *
-loop_timer_new(struct loop *loop, void (*on_time)(void *arg), void *arg)
-{
-	struct loop_timer *timer = must(calloc(1, sizeof(*timer)));
-
-	timer->on_time = on_time;
-	timer->arg = arg;
-	timer->event = must(evtimer_new(loop->base, on_timeout, timer));
-	return timer;
-}
-
-void
-loop_timer_start(struct loop_timer *timer, uint64_t after_us)
-{
-	struct timeval tv = {.tv_sec = (time_t)(after_us / 1000000u),
-	    .tv_usec = (suseconds_t)(after_us % 1000000u)};
-
-	(void)evtimer_add(timer->event, &tv);
-}
-
-void
-loop_timer_stop(struct loop_timer *timer)
-{
-	(void)evtimer_del(timer->event);
-}
-
-void
-loop_timer_free(struct loop_timer *timer)
-{
-	if (timer == NULL)
-		return;
-	event_free(timer->event);
-	free(timer);
 }
 
 static void
@@ -466,6 +611,7 @@ loop_free(struct loop *loop)
 	for (int i = 0; i < loop->nsignals; i++)
 		event_free(loop->signals[i].event);
 	event_free(loop->defer);
+	timers_close(&loop->timers);
 	event_base_free(loop->base);
 	free(loop);
 }

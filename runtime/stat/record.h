@@ -73,8 +73,10 @@ struct record {
 	uint64_t queue_us; /* accepted until a worker was there for it */
 	uint64_t spawn_us; /* fork asked for until the process existed */
 	uint64_t jail_us;  /* until it said READY */
-	uint64_t
-	    load_us; /* image or source sent until handler start, less init */
+	/* Image or source sent until handler start, less init.  Where the
+	 * start and the answer were read together, the time of both is shared
+	 * as it is when they are read apart. */
+	uint64_t load_us;
 	uint64_t
 	    init_us; /* init of the function, when this request waited for it */
 	uint64_t handler_us; /* first handler instruction until the result */
