@@ -1,0 +1,4 @@
+def cold(bench):
+    pass
+def deploy(bench):
+    pass

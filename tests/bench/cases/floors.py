@@ -1,0 +1,2 @@
+def floor(bench):
+    pass

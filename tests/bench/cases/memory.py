@@ -1,0 +1,4 @@
+def density(bench):
+    pass
+def growth(bench):
+    pass

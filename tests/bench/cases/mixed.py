@@ -1,0 +1,4 @@
+def mixed(bench):
+    pass
+def zipf(bench):
+    pass
