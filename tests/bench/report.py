@@ -59,7 +59,8 @@ def beaten(rows):
     """Sentences that say where somebody else is better than we are."""
     found = []
     for row in rows:
-        if row["ratio"] is None or row["who"].startswith("floor"):
+        if row["ratio"] is None or row["who"].startswith("floor") \
+                or 0.95 < row["ratio"] < 1.05:  # less than the noise
             continue
         more = row["unit"] in MORE_IS_BETTER
         if (row["ratio"] < 1) if more else (row["ratio"] > 1):
@@ -112,8 +113,8 @@ def markdown(bench, rows):
              "|---|---|---|---|--:|--:|--:|"]
     lines += ["| " + " | ".join(cells(r)) + " |" for r in rows]
     worse = beaten(rows)
-    lines += ["", "Where somebody else is better:" if worse else
-              "In this run nobody that was measured beside it was better."]
+    lines += ["", "Where somebody else is better by 5 % or more:" if worse else
+              "Nobody that was measured in this run was better by 5 % or more."]
     lines += ([""] + [f"- {text}" for text in worse]) if worse else []
     if bench.notes:
         lines += ["", "Notes of this run:", ""]

@@ -1,4 +1,5 @@
--- wrk: GET of /fN, N by Zipf's law (s = 1) over 100 functions.
+-- wrk: GET of /fN, N by Zipf's law (s = 1) over 100 functions; with
+-- ZIPF_DELAY_MS each connection rests so long before each request.
 dofile("done.lua")
 local sums, sum = {}, 0
 for i = 1, 100 do
@@ -20,4 +21,10 @@ function request()
     if sums[middle] < x then low = middle + 1 else high = middle end
   end
   return wrk.format("GET", "/f" .. low)
+end
+local rest = tonumber(os.getenv("ZIPF_DELAY_MS"))
+if rest then
+  function delay()
+    return rest
+  end
 end
