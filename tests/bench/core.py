@@ -173,6 +173,13 @@ def alternate(bench, case, targets, connections, path, script="get.lua",
         loads = seen[target.name]
         bench.add(case, "requests/s", "1/s", target.name,
                   [x.rps for x in loads])
+        failed, count = (sum(getattr(x, field) for x in loads)
+                         for field in ("failed", "count"))
+        if failed:
+            bench.note(f"{case}: {failed} of {count} requests failed at "
+                       f"{target.name}")
+        if failed * 100 > count:  # a refusal is quick, and no figure
+            continue
         bench.add(case, "p50", "us", target.name, [x.p50 for x in loads])
         bench.add(case, "p99", "us", target.name, [x.p99 for x in loads])
         bench.add(case, "CPU per request", "us", target.name,
@@ -180,6 +187,4 @@ def alternate(bench, case, targets, connections, path, script="get.lua",
         for part in loads[-1].cpu if len(loads[-1].cpu) > 1 else ():
             bench.add(case, f"CPU per request, {part}", "us", target.name,
                       [max(x.cpu[part], 0) for x in loads])
-        if failed := sum(x.failed for x in loads):
-            bench.note(f"{case}: {failed} requests failed at {target.name}")
     return seen

@@ -159,13 +159,16 @@ def _callgrind(bench):
 
     class Slow(harness.Server):
         def command(self):
-            return ["valgrind", "--tool=callgrind", "--trace-children=yes",
-                    "--trace-children-skip=*sandbox*",
-                    f"--callgrind-out-file={self.root}/cg.%p"] \
-                + super().command()
+            command = super().command()
+            at = command.index(harness.BIN)  # behind setpriv
+            return command[:at] + [
+                "valgrind", "--tool=callgrind", "--trace-children=yes",
+                "--trace-children-skip=*sandbox*",
+                f"--callgrind-out-file={self.root}/cg.%p"] + command[at:]
 
     def total(requests):
-        server = Slow({"user": "root"} if harness.AS_ROOT else {})
+        # As a user from the start: its files are written when it ends.
+        server = Slow(user=harness.SERVICE_USER if harness.AS_ROOT else None)
         try:
             server.launch()
             line = harness.wait_for(server._ready_line, "valgrind", 90)
@@ -182,7 +185,12 @@ def _callgrind(bench):
             return max(sums, default=0)
         finally:
             server.remove()
-    few, many = total(100), total(1100)
+    try:
+        few, many = total(100), total(1100)
+    except (AssertionError, OSError) as error:
+        # Valgrind before 3.23 lacks openat2, with which sources are read.
+        bench.note(f"callgrind can't run the server here: {str(error)[-80:]}")
+        return
     if many > few:
         bench.add("calls c=1", "instructions per request, gateway "
                   "(callgrind)", "", core.OURS, [(many - few) / 1000])
