@@ -188,7 +188,7 @@ def _callgrind(bench):
     try:
         few, many = total(100), total(1100)
     except (AssertionError, OSError) as error:
-        # Valgrind before 3.23 lacks openat2, with which sources are read.
+        # Older valgrinds (3.19) lack openat2, with which sources are read.
         bench.note(f"callgrind can't run the server here: {str(error)[-80:]}")
         return
     if many > few:
