@@ -1,0 +1,2 @@
+-- wrk: GET of the URL given.
+dofile("done.lua")
