@@ -253,6 +253,13 @@ call_start(struct calls *calls, const struct call_request *request)
 		    503, "draining", "the server is shutting down");
 		return NULL;
 	}
+	if (calls->callbacks.may_record != NULL &&
+	    !calls->callbacks.may_record(calls->arg)) {
+		call_fail(call, RECORD_OUTCOME_REJECTED, RECORD_FAILED_GATEWAY,
+		    503, "ledger_behind",
+		    "the ledger's disk is slower than the requests");
+		return NULL;
+	}
 	if (full && function->idle == NULL) {
 		call_fail(call, RECORD_OUTCOME_REJECTED, RECORD_FAILED_LIMIT,
 		    429, "queue_full",

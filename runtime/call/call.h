@@ -6,7 +6,8 @@
  *
  *	queued --> sent to a worker --> done (RESULT, FAILED, death, deadline)
  *	   |  \--> (a worker starts: image, build, fork)
- *	   +--> refused (queue full, waited too long, draining, cancelled)
+ *	   +--> refused (queue full, waited too long, draining, cancelled,
+ *	                 no room for its record)
  *
  * Every call that call_start() took ends in exactly one done() and one
  * record.  All on the loop's thread.
@@ -65,6 +66,8 @@ struct call_request {
 };
 
 struct calls_callbacks {
+	/* Can the record of one more call be kept?  NULL: always. */
+	bool (*may_record)(void *arg);
 	/* Number and bill the record; comes before done(). */
 	void (*on_record)(struct record *record, void *arg);
 	/* The call is over: for logs and metrics; comes after done(). */

@@ -86,6 +86,14 @@ on_catalog_note(const char *name, const char *what, void *arg)
 
 /* --- records ------------------------------------------------------------------------ */
 
+static bool
+may_record(void *arg)
+{
+	const struct gateway *g = arg;
+
+	return !meter_behind(g->meter);
+}
+
 static void
 on_record(struct record *record, void *arg)
 {
@@ -605,6 +613,7 @@ static void
 make_functions(struct gateway *g)
 {
 	const struct calls_callbacks from_calls = {
+	    .may_record = may_record,
 	    .on_record = on_record,
 	    .on_over = on_over,
 	    .on_log = on_function_log,

@@ -27,7 +27,9 @@
 #define DRAIN_US  50000	  /* records wait so long for company */
 #define RETRY_US  1000000 /* after the store refused a batch */
 #define BATCH_MAX 2000
-#define HURRY	  (JOURNAL_SLOTS / 4) /* so many wait: do not wait longer */
+#define HURRY	  (JOURNAL_SLOTS / 16) /* so many wait: do not wait longer */
+
+#define BEHIND	  (JOURNAL_SLOTS / 8 * 7)
 
 #define BAD_JOURNAL                                             \
 	"the journal was damaged or of another version: it is " \
@@ -258,6 +260,13 @@ const char *
 meter_card_currency(const struct meter *meter)
 {
 	return meter->card.currency;
+}
+
+bool
+meter_behind(const struct meter *meter)
+{
+	return meter->store != NULL &&
+	    journal_waiting(meter->journal) >= BEHIND;
 }
 
 const char *

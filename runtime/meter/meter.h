@@ -52,6 +52,12 @@ const char *meter_card_currency(const struct meter *meter);
 /* Reread the price card (SIGHUP); the old one stays when it is broken. */
 int meter_reload(struct meter *meter, const char *price_card, struct err *err);
 
+/*
+ * The store has been too slow for so long that the journal is nearly full:
+ * take nothing more that would have to be billed.
+ */
+bool meter_behind(const struct meter *meter);
+
 struct meter_stats {
 	uint64_t records;    /* since start */
 	uint64_t recovered;  /* from the journal at start */

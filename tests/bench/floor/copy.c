@@ -1,7 +1,7 @@
 /*
  * copy.c - memcpy of so many bytes: what it costs at least to restore a heap.
  *
- * Runs in: benchmarks.
+ * Runs in: tests.
  *
  * usage: copy ROUNDS BYTES
  */

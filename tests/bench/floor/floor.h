@@ -3,6 +3,8 @@
  *
  * Each program prints "P50 P99" in microseconds and exits 0, or says what
  * failed and exits 1.
+ *
+ * Runs in: tests.
  */
 #ifndef TESTS_BENCH_FLOOR_FLOOR_H
 #define TESTS_BENCH_FLOOR_FLOOR_H

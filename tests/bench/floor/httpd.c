@@ -2,7 +2,7 @@
  * httpd.c - the least an HTTP server can do: one epoll loop, a fixed answer to
  * whatever ends with an empty line, keep-alive and pipelining.
  *
- * Runs in: benchmarks.
+ * Runs in: tests.
  *
  * usage: httpd; prints its port on 127.0.0.1 and serves until stdin ends.  A
  * head that is cut between two reads within its "\r\n\r\n" is not counted: wrk

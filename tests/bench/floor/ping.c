@@ -1,7 +1,7 @@
 /*
  * ping.c - one byte there and back between two processes over a socket pair.
  *
- * Runs in: benchmarks.
+ * Runs in: tests.
  *
  * usage: ping ROUNDS CORE CORE; a core of -1 is not pinned.  Prints the median
  * and the 99th percentile in microseconds.  No design with a process per

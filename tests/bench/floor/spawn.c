@@ -2,7 +2,7 @@
  * spawn.c - fork, a byte from the child, exit, wait: what a process per start
  * costs at least.  Linked statically, as the sandbox program is.
  *
- * Runs in: benchmarks.
+ * Runs in: tests.
  *
  * usage: spawn ROUNDS.  The time is until the child's byte has arrived.
  */

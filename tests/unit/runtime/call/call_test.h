@@ -43,6 +43,14 @@ static bool keep_questions;
 
 static struct call_limits limits;
 
+static bool ledger_behind;
+
+static inline bool
+may_test_record(void *arg)
+{
+	return !ledger_behind;
+}
+
 static inline void
 on_test_record(struct record *record, void *arg)
 {
@@ -109,6 +117,7 @@ static inline void
 begin(unsigned int ready_workers, unsigned int max_workers)
 {
 	const struct calls_callbacks callbacks = {
+	    .may_record = may_test_record,
 	    .on_record = on_test_record,
 	    .on_over = on_test_over,
 	    .on_log = on_test_log,
@@ -135,6 +144,7 @@ call_setup(void)
 	    .image_cache_bytes = 1u << 20};
 	nversions = nasked = nrecords = ndone = nover = 0;
 	nlogs = nnotes = nzero = 0;
+	ledger_behind = false;
 	keep_questions = false;
 	memset(asked, 0, sizeof(asked));
 	loop = loop_new(&err);

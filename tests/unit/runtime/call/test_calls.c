@@ -126,6 +126,21 @@ START_TEST(draining_refuses_what_is_new_and_finishes_what_runs)
 }
 END_TEST
 
+START_TEST(nothing_is_served_that_cannot_be_recorded)
+{
+	struct fn_version *f;
+
+	begin(0, 10);
+	f = deploy("f", NULL);
+	expect_ok(ask_wait(f, "ok"));
+	ledger_behind = true;
+	expect(ask(f, "ok"), 503, RECORD_OUTCOME_REJECTED,
+	    RECORD_FAILED_GATEWAY, "ledger_behind");
+	ledger_behind = false;
+	expect_ok(ask_wait(f, "ok"));
+}
+END_TEST
+
 START_TEST(an_idle_server_is_drained_at_once)
 {
 	struct fn_version *f;
@@ -180,6 +195,7 @@ main(void)
 	tcase_add_test(tcase, a_refused_hello_leaves_everything_waiting);
 	tcase_add_test(tcase,
 	    draining_refuses_what_is_new_and_finishes_what_runs);
+	tcase_add_test(tcase, nothing_is_served_that_cannot_be_recorded);
 	tcase_add_test(tcase, an_idle_server_is_drained_at_once);
 	tcase_add_test(tcase,
 	    when_draining_takes_too_long_the_rest_is_killed_and_answered);

@@ -192,8 +192,10 @@ END_TEST
 START_TEST(a_full_journal_drops_and_counts)
 {
 	open_all("memory");
+	ck_assert(!meter_behind(meter));
 	for (int i = 0; i < JOURNAL_SLOTS + 5; i++)
 		(void)add();
+	ck_assert(meter_behind(meter)); /* and long before it was full */
 	ck_assert_uint_eq(stats().dropped, 5);
 	ck_assert_uint_eq(stats().records, JOURNAL_SLOTS + 5);
 	ck_assert_uint_eq(add(), JOURNAL_SLOTS + 6);
