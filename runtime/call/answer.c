@@ -34,7 +34,8 @@ share_time(struct tenure *tenure, struct call *call)
 {
 	struct worker *worker = tenure->worker;
 	uint64_t begun_us = tenure_begun_us(tenure);
-	unsigned int answers = worker->answers > 0 ? worker->answers : 1;
+	unsigned int answers =
+	    worker->answers < tenure->ncalls ? worker->answers : tenure->ncalls;
 	uint64_t span_us =
 	    worker->read_us > begun_us ? worker->read_us - begun_us : 0;
 
@@ -56,7 +57,7 @@ share_time(struct tenure *tenure, struct call *call)
 	call->ended_us = begun_us + span_us / answers;
 	call->cpu_us = tenure->cpu_us;
 	tenure->mark_us = call->ended_us;
-	worker->answers = answers - 1;
+	worker->answers--;
 }
 
 /* Take the call off its worker, which may then be given another. */
@@ -213,6 +214,13 @@ on_failed(struct tenure *tenure, struct call *call, struct wire_reader *r)
 
 	if (call->announced && call->started_us == 0) {
 		breach(worker, "FAILED without STARTED");
+		return;
+	}
+	if (wire_got_all(r) && why == WIRE_FAIL_TIMEOUT &&
+	    tenure->kill_us == 0 && tenure->interrupted) {
+		/* It was meant for the call before, which was done by then. */
+		worker_kill(worker);
+		tenure_take_back(tenure, 0, false);
 		return;
 	}
 	if (!wire_got_all(r) || why < WIRE_FAIL_ERROR || why > WIRE_FAIL_LOAD ||
@@ -379,7 +387,7 @@ call_on_frame(struct tenure *tenure, const struct wire_header *header,
 		return;
 	}
 	on_frame_of_call(tenure, first, header, body);
-	if (function->queued > 0)
+	if (function->queued > 0 || !function->active)
 		function_serve(function);
 }
 

@@ -200,6 +200,8 @@ call_cancel(struct call *call)
 		worker_kill(tenure->worker);
 		tenure->worker->mourned = true;
 		call->function->lost++;
+	} else if (tenure != NULL) {
+		tenure_forsake(tenure);
 	}
 	call_fail(call, RECORD_OUTCOME_CANCELLED, RECORD_FAILED_CLIENT, 499,
 	    "client_gone", "the client went away");

@@ -84,6 +84,7 @@ struct tenure {
 	uint64_t cpu_us;       /* of each call answered by this read */
 	uint64_t cpu_read_us;  /* the read that cpu_us is of */
 	uint64_t kill_us;      /* interrupted; 0: not */
+	bool interrupted;      /* ever */
 	bool recalling;	       /* RECALL was sent and is not answered */
 	enum record_kind kind; /* of its start, for its first call */
 	enum record_cause cause;
@@ -196,7 +197,10 @@ void tenure_pull(struct tenure *tenure, struct call *call);
 void tenure_take_back(struct tenure *tenure, uint32_t keep, bool alone);
 /* The worker has less to do, or may have more: idle, retired, or neither. */
 void tenure_settle(struct tenure *tenure);
-bool tenure_has_room(const struct tenure *tenure);
+/* For one call more: what it has now has not been long at work. */
+bool tenure_has_room(const struct tenure *tenure, uint64_t now_us);
+/* Nobody waits for a call of it any more: see that it ends soon. */
+void tenure_forsake(struct tenure *tenure);
 /* Look at all busy workers at this time, or a little later. */
 void tenure_watch(struct calls *calls, uint64_t now_us, uint64_t at_us);
 /* When the first of its calls was begun, as far as we know. */

@@ -485,12 +485,13 @@ function_zero_check(struct function *function)
 static struct tenure *
 least_busy(const struct function *function)
 {
+	uint64_t now_us = clock_mono_us();
 	struct tenure *best = NULL;
 	struct tenure *tenure;
 
 	LIST_FOREACH(tenure, &function->busy, in_function)
 	if ((best == NULL || tenure->ncalls < best->ncalls) &&
-	    tenure_has_room(tenure))
+	    tenure_has_room(tenure, now_us))
 		best = tenure;
 	return best;
 }

@@ -130,12 +130,22 @@ tenure_settle(struct tenure *tenure)
 		function_push_idle(tenure->function, worker);
 }
 
+uint64_t
+tenure_begun_us(const struct tenure *tenure)
+{
+	uint64_t sent_us = tenure->worker->sent_us;
+
+	return tenure->mark_us > sent_us ? tenure->mark_us : sent_us;
+}
+
 bool
-tenure_has_room(const struct tenure *tenure)
+tenure_has_room(const struct tenure *tenure, uint64_t now_us)
 {
 	const struct worker *worker = tenure->worker;
+	uint64_t begun_us = tenure_begun_us(tenure);
 
 	return !worker->dying && !tenure->retire && !tenure->recalling &&
+	    (begun_us == 0 || now_us < begun_us + RECALL_US) &&
 	    tenure->kill_us == 0 && worker->out.n < ROOM_BYTES &&
 	    !TAILQ_FIRST(&tenure->calls)->alone &&
 	    tenure->ncalls < function_depth(tenure->function);
@@ -156,6 +166,14 @@ tenure_watch(struct calls *calls, uint64_t now_us, uint64_t at_us)
 	loop_timer_start(calls->watch, at_us - now_us);
 }
 
+void
+tenure_forsake(struct tenure *tenure)
+{
+	uint64_t now_us = clock_mono_us();
+
+	tenure_watch(tenure->function->calls, now_us, now_us + RECALL_US);
+}
+
 static void
 recall(struct tenure *tenure)
 {
@@ -165,14 +183,6 @@ recall(struct tenure *tenure)
 	worker_recall(tenure->worker);
 	wire_add_end(out, wire_add_begin(out, WIRE_RECALL, 0));
 	worker_flush(tenure->worker);
-}
-
-uint64_t
-tenure_begun_us(const struct tenure *tenure)
-{
-	uint64_t sent_us = tenure->worker->sent_us;
-
-	return tenure->mark_us > sent_us ? tenure->mark_us : sent_us;
 }
 
 /* The only call that is left; its worker is gone or going. */
@@ -254,6 +264,7 @@ look(struct tenure *tenure, uint64_t now_us)
 	    tenure->function->version->manifest.timeout_ms * UINT64_C(1000);
 	if (now_us >= deadline_us) {
 		tenure->kill_us = now_us + calls->limits.kill_grace_ms * 1000;
+		tenure->interrupted = true;
 		worker_interrupt(tenure->worker);
 		return tenure->kill_us;
 	}
@@ -316,6 +327,10 @@ tenure_mourn(struct tenure *tenure, const struct worker_death *death)
 	bool timeout = tenure->kill_us != 0;
 	struct call *call;
 
+	if (!tenure->worker->mourned) {
+		tenure->worker->mourned = true;
+		tenure->function->lost++;
+	}
 	TAILQ_FOREACH (call, &tenure->calls, link)
 		call->reruns++;
 	if (!first_is_running(tenure) || unread(tenure)) {

@@ -71,7 +71,9 @@ struct fake_worker {
 	bool slowly; /* writes a byte at a time */
 	bool deaf;   /* does not read */
 	bool busy;
-	bool asking; /* waits for an answer while busy */
+	bool asking;	      /* waits for an answer while busy */
+	bool dropping;	      /* every INVOKE up to RECALL */
+	unsigned int dropped; /* of them */
 	uint64_t free_us;
 	struct fake_invoke now; /* what it runs, or ran last */
 	struct fake_invoke pending[FAKE_PENDING];
@@ -430,13 +432,36 @@ fake_on_image(struct fake_worker *w, struct wire_reader *r)
 	ck_assert(wire_got_all(r));
 }
 
+/* As if it had noticed the signal: what it has not begun it never will. */
+static inline void
+fake_give_back(struct fake_worker *w)
+{
+	w->dropping = true;
+	w->dropped += (unsigned int)w->npending;
+	w->npending = 0;
+	fake_frame(w, WIRE_RETURNED, w->busy ? w->now.id : 0,
+	    (struct slice){0});
+}
+
+static inline void
+fake_on_recall(struct fake_worker *w)
+{
+	if (!w->dropping)
+		fake_give_back(w);
+	w->dropping = false;
+}
+
 static inline void
 fake_on_frame(struct fake_worker *w, const struct wire_header *header,
     struct slice body)
 {
 	struct wire_reader r = {(const uint8_t *)body.p, body.n, false};
 
-	if (header->type == WIRE_INVOKE) {
+	if (header->type == WIRE_RECALL) {
+		fake_on_recall(w);
+	} else if (header->type == WIRE_INVOKE && (w->dropping || w->asking)) {
+		w->dropped++;
+	} else if (header->type == WIRE_INVOKE) {
 		fake_on_invoke(w, header->call_id, &r);
 	} else if (header->type == WIRE_BUILD) {
 		fake_on_build(w, &r);
@@ -528,6 +553,7 @@ fake_fork(struct fake_worker *w)
 	ck_assert_int_eq(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGUSR1);
+	(void)sigaddset(&set, SIGUSR2); /* the recall; see fake_give_back() */
 	(void)sigprocmask(SIG_BLOCK, &set, &old);
 	w->pid = fork();
 	ck_assert_int_ge(w->pid, 0);

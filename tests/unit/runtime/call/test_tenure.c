@@ -1,0 +1,281 @@
+/*
+ * test_tenure.c - several calls on one worker, and taking them back.
+ *
+ * Runs in: tests.
+ */
+#include "sandbox/base/clock.h"
+#include "tests/unit/runtime/call/call_test.h"
+#include "tests/unit/unit.h"
+
+#define LONG_US 50000 /* much longer than a call may keep others waiting */
+
+/* A function whose calls are known to be quick, and its one worker. */
+static struct fn_version *
+quick(void)
+{
+	struct fn_version *f;
+
+	begin(0, 10);
+	f = deploy("f", NULL);
+	for (int i = 0; i < 20; i++)
+		expect_ok(ask_wait(f, "ok"));
+	ck_assert_uint_eq(fake->spawns, 1);
+	return f;
+}
+
+static void
+run_long(void)
+{
+	uint64_t until_us = clock_mono_us() + LONG_US;
+
+	WAIT_FOR(loop, clock_mono_us() > until_us);
+}
+
+START_TEST(quick_calls_share_a_worker)
+{
+	struct fn_version *f = quick();
+	struct asked *first = ask(f, "hold");
+	struct asked *a = ask(f, "ok");
+	struct asked *b = ask(f, "ok");
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	ck_assert_uint_eq(stats_of(f).busy, 1);
+	ck_assert_uint_eq(stats_of(f).queued, 0);
+	fake_answer(fake_running(fake, "hold"));
+	WAIT_FOR(loop, b->done > 0);
+	expect_ok(first);
+	expect_ok(a);
+	expect_ok(b);
+	ck_assert_uint_lt(first->order, a->order);
+	ck_assert_uint_lt(a->order, b->order);
+	ck_assert_uint_eq(fake->spawns, 1);
+}
+END_TEST
+
+START_TEST(a_function_that_is_not_known_yet_gets_one_call_at_a_time)
+{
+	struct fn_version *f;
+
+	begin(0, 10);
+	f = deploy("f", NULL);
+	expect_ok(ask_wait(f, "ok"));
+	(void)ask(f, "hold");
+	(void)ask(f, "ok");
+	ck_assert_uint_eq(stats_of(f).queued, 1);
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	fake_answer(fake_running(fake, "hold"));
+}
+END_TEST
+
+START_TEST(nobody_waits_behind_a_slow_call)
+{
+	struct fn_version *f = quick();
+	struct asked *slow = ask(f, "hold");
+	struct asked *a = ask(f, "ok");
+	struct asked *b = ask(f, "ok");
+	struct fake_worker *w;
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	w = fake_running(fake, "hold");
+	run_long();
+	ck_assert_uint_eq(a->done + b->done, 0);
+	fake_give_back(w);
+	WAIT_FOR(loop, a->done + b->done == 2);
+	expect_ok(a);
+	expect_ok(b);
+	ck_assert_uint_lt(a->order, b->order);
+	ck_assert_uint_eq(slow->done, 0);
+	fake_answer(w);
+	WAIT_FOR(loop, slow->done > 0);
+	expect_ok(slow);
+	WAIT_FOR(loop, w->dropped == 2); /* and it is as good as before */
+	ck_assert(w->fd >= 0);
+	expect_ok(ask_wait(f, "ok"));
+}
+END_TEST
+
+START_TEST(a_worker_that_was_done_by_then_gives_nothing_back)
+{
+	struct fn_version *f = quick();
+	struct asked *slow = ask(f, "hold");
+	struct asked *a = ask(f, "ok");
+	struct fake_worker *w;
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	w = fake_running(fake, "hold");
+	run_long();
+	fake_answer(w); /* then it reads the next call, then RECALL */
+	WAIT_FOR(loop, a->done > 0);
+	expect_ok(slow);
+	expect_ok(a);
+	WAIT_FOR(loop, stats_of(f).idle == 1);
+	ck_assert_uint_eq(w->dropped, 0);
+	ck_assert_uint_eq(fake->spawns, 1);
+}
+END_TEST
+
+START_TEST(returned_that_was_not_asked_for_is_a_breach)
+{
+	struct fn_version *f = quick();
+	struct asked *a = ask(f, "hold");
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	fake_give_back(fake_running(fake, "hold"));
+	WAIT_FOR(loop, a->done > 0);
+	expect(a, 502, RECORD_OUTCOME_CRASHED, RECORD_FAILED_SANDBOX,
+	    "protocol_error");
+}
+END_TEST
+
+START_TEST(of_several_only_the_one_that_crashes_pays)
+{
+	struct fn_version *f = quick();
+	struct asked *first = ask(f, "hold");
+	struct asked *bad = ask(f, "crash");
+	struct asked *a = ask(f, "ok");
+	struct asked *b = ask(f, "ok");
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	fake_answer(fake_running(fake, "hold"));
+	WAIT_FOR(loop, first->done + bad->done + a->done + b->done == 4);
+	expect_ok(first);
+	expect_ok(a);
+	expect_ok(b);
+	expect(bad, 502, RECORD_OUTCOME_CRASHED, RECORD_FAILED_SANDBOX,
+	    "worker_crashed");
+}
+END_TEST
+
+static unsigned int spoken;
+
+static void
+speak_and_crash(struct fake_worker *w)
+{
+	struct buf b = {0};
+
+	spoken++;
+	wire_add_u8(&b, WIRE_LOG_INFO);
+	wire_add_str(&b, SLICE("here I am"));
+	wire_add_str(&b, SLICE(""));
+	fake_frame(w, WIRE_LOG, w->now.id, buf_slice(&b));
+	buf_fini(&b);
+	fake_die(w, SIGSEGV);
+}
+
+START_TEST(a_call_that_has_spoken_is_not_run_again)
+{
+	struct fn_version *f = quick();
+	struct asked *bad;
+	struct asked *a;
+
+	spoken = 0;
+	fake->on_invoke = speak_and_crash;
+	(void)ask(f, "hold");
+	bad = ask(f, "speak");
+	a = ask(f, "ok");
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	fake_answer(fake_running(fake, "hold"));
+	WAIT_FOR(loop, bad->done + a->done == 2);
+	expect(bad, 502, RECORD_OUTCOME_CRASHED, RECORD_FAILED_SANDBOX,
+	    "worker_crashed");
+	ck_assert_uint_eq(spoken, 1);
+	expect_ok(a);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_costs_the_others_nothing)
+{
+	struct fn_version *f = quick();
+	struct asked *gone = ask(f, "hold");
+	struct asked *a = ask(f, "ok");
+	struct asked *gone_too = ask(f, "ok");
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	call_cancel(gone->call);
+	call_cancel(gone_too->call);
+	expect(gone, 499, RECORD_OUTCOME_CANCELLED, RECORD_FAILED_CLIENT,
+	    "client_gone");
+	ck_assert_uint_eq(gone_too->done, 1);
+	fake_answer(fake_running(fake, "hold"));
+	WAIT_FOR(loop, a->done > 0);
+	expect_ok(a);
+	WAIT_FOR(loop, stats_of(f).idle == 1);
+	ck_assert_uint_eq(fake->spawns, 1);
+}
+END_TEST
+
+START_TEST(a_worker_that_works_for_nobody_is_ended)
+{
+	struct fn_version *f = quick();
+	struct asked *gone = ask(f, "hold");
+	struct fake_worker *w;
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	w = fake_running(fake, "hold");
+	call_cancel(gone->call);
+	WAIT_FOR(loop, w->killed || stats_of(f).idle + stats_of(f).busy == 0);
+	expect_ok(ask_wait(f, "ok"));
+}
+END_TEST
+
+static void
+ask_time(struct fake_worker *w)
+{
+	w->asking = true;
+	fake_frame(w, WIRE_TIME, w->now.id, (struct slice){0});
+}
+
+START_TEST(a_question_takes_back_what_stands_behind_it)
+{
+	struct fn_version *f = quick();
+	struct asked *asker;
+	struct asked *a;
+	struct fake_worker *w;
+
+	fake->on_invoke = ask_time;
+	(void)ask(f, "hold");
+	asker = ask(f, "time");
+	a = ask(f, "ok");
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	w = fake_running(fake, "hold");
+	fake_answer(w);
+	WAIT_FOR(loop, w->answers == 1 && a->done > 0);
+	expect_ok(a);
+	ck_assert_uint_eq(asker->done, 0);
+	ck_assert_uint_eq(w->dropped, 1);
+	fake_answer(w);
+	WAIT_FOR(loop, asker->done > 0);
+	expect_ok(asker);
+	/* It may ask again: from now on one at a time. */
+	(void)ask(f, "hold");
+	(void)ask(f, "ok");
+	(void)ask(f, "ok");
+	ck_assert_uint_gt(stats_of(f).queued, 0);
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	fake_answer(fake_running(fake, "hold"));
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("tenure");
+	TCase *tcase = tcase_create("several calls");
+
+	tcase_add_checked_fixture(tcase, call_setup, call_teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, quick_calls_share_a_worker);
+	tcase_add_test(tcase,
+	    a_function_that_is_not_known_yet_gets_one_call_at_a_time);
+	tcase_add_test(tcase, nobody_waits_behind_a_slow_call);
+	tcase_add_test(tcase,
+	    a_worker_that_was_done_by_then_gives_nothing_back);
+	tcase_add_test(tcase, returned_that_was_not_asked_for_is_a_breach);
+	tcase_add_test(tcase, of_several_only_the_one_that_crashes_pays);
+	tcase_add_test(tcase, a_call_that_has_spoken_is_not_run_again);
+	tcase_add_test(tcase, a_client_that_leaves_costs_the_others_nothing);
+	tcase_add_test(tcase, a_worker_that_works_for_nobody_is_ended);
+	tcase_add_test(tcase, a_question_takes_back_what_stands_behind_it);
+	suite_add_tcase(suite, tcase);
+	return unit_run(suite);
+}
