@@ -333,6 +333,8 @@ journal_open(int dirfd, uint32_t slots, struct journal_found *found_out,
 	journal->slots = (struct slot *)(void *)((char *)map + HEADER_BYTES);
 	scan(journal, found_out);
 	count_losses(journal, found_out);
+	/* What was looked at need not stay in our memory. */
+	(void)madvise(map, file_bytes(slots), MADV_DONTNEED);
 	return journal;
 }
 
