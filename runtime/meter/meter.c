@@ -29,7 +29,7 @@
 #define BATCH_MAX 2000
 #define HURRY	  (JOURNAL_SLOTS / 16) /* so many wait: do not wait longer */
 
-#define BEHIND	  (JOURNAL_SLOTS / 8 * 7)
+#define BEHIND (JOURNAL_SLOTS / 8 * 7)
 
 #define BAD_JOURNAL                                             \
 	"the journal was damaged or of another version: it is " \
