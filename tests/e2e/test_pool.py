@@ -1,5 +1,6 @@
 """test_pool.py - workers: as many as needed, none when idle, each alone."""
 import signal
+import time
 
 import harness
 from harness import BUSY, wait_for
@@ -132,6 +133,27 @@ class Scaling(harness.TestCase):
         self.assertEqual([r.status for r in replies], [200] * 4)
         causes = {r.start[1] for r in replies if r.start[0] != "warm"}
         self.assertIn("scale_out", causes)
+
+    def test_quick_requests_do_not_wait_behind_a_slow_one(self):
+        """Quick requests share a worker; a slow one among them is left alone
+        there, and the others go elsewhere."""
+        server = self.server()
+        server.deploy("f", """return function(e)
+            for i = 1, tonumber(e.query.n) do end
+            return "ok"
+        end""", {"timeout_ms": 60000})
+        for _ in range(30):  # now they are known to be quick
+            self.assert_ok(server.get("/f?n=1"))
+        ended = {}
+
+        def ask(i):
+            reply = server.get("/f?n=400000000" if i == 0 else "/f?n=1")
+            ended[i] = time.monotonic()
+            return reply
+
+        replies = harness.at_once(24, ask)
+        self.assertEqual([r.status for r in replies], [200] * 24)
+        self.assertEqual(max(ended, key=ended.get), 0, ended)
 
     def test_an_idle_function_goes_to_zero_and_comes_back(self):
         server = self.server()
