@@ -95,5 +95,9 @@ const char *fnlua_release(void);
 /* The thread (coroutine) that runs now, or NULL.  Async-signal-safe. */
 lua_State *fnlua_running(void);
 
+/* L is what runs from now on; NULL: nothing.  fnlua_invoke does this too, but
+ * who sets hooks from signals may have to say so before. */
+void fnlua_run_main(lua_State *L);
+
 /* Format the running thread's traceback into text; safe inside a hook. */
 void fnlua_traceback(lua_State *L, char *text, size_t text_bytes);

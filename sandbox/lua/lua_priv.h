@@ -94,7 +94,6 @@ struct fnlua_resume {
 	struct fnlua_resume *previous;
 };
 const struct fnlua_resume *fnlua_resumes(void);
-void fnlua_run_main(lua_State *L); /* NULL: nothing runs */
 
 /* Libraries.  Each opens on top of the stock one and may raise errors. */
 void fnlua_open_base(lua_State *L);

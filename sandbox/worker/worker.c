@@ -367,6 +367,10 @@ run(const struct fnlua_event *event, uint64_t max_result_bytes)
 	size_t room = WIRE_HEADER_BYTES + 8 + max_result_bytes;
 	size_t peak_at = w.n;
 
+	/* From here on the recall signal sets the hook; before, only a flag. */
+	fnlua_run_main(arena_root());
+	if (recalled != 0)
+		give_back();
 	if (room < w.cap)
 		w.cap = room;
 	wire_put_u64(&w, 0);

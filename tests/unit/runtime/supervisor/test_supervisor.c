@@ -137,16 +137,18 @@ serve(int fd, bool stubborn)
 static int
 gateway(int fd, void *arg)
 {
-	int n = atomic_fetch_add(&shared->gateways, 1);
-	enum role role = n == 0 ? shared->first : shared->then;
 	char word = SUPERVISOR_READY;
+	enum role role;
+	int n;
 
 	ck_assert_ptr_eq(arg, &shared);
 	(void)signal(SIGTERM, on_signal);
 	(void)signal(SIGHUP, on_signal);
+	atomic_store(&shared->gateway_pid, getpid()); /* before it counts */
+	n = atomic_fetch_add(&shared->gateways, 1);
+	role = n == 0 ? shared->first : shared->then;
 	if (n < 64)
 		atomic_store(&shared->born_us[n], clock_mono_us());
-	atomic_store(&shared->gateway_pid, getpid());
 	atomic_store(&shared->uid, (int)geteuid());
 	if (role == GIVE_UP)
 		return SUPERVISOR_EXIT_GIVE_UP;
