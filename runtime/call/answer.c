@@ -340,6 +340,7 @@ on_returned(struct tenure *tenure, uint64_t id)
 		return;
 	}
 	tenure->recalling = false;
+	tenure->slow = id != 0;
 	tenure_take_back(tenure, id == 0 ? 0 : 1, false);
 	tenure_settle(tenure);
 	function_serve(tenure->function);

@@ -85,6 +85,7 @@ struct tenure {
 	uint64_t cpu_read_us;  /* the read that cpu_us is of */
 	uint64_t kill_us;      /* interrupted; 0: not */
 	bool interrupted;      /* ever */
+	bool slow;	       /* its first call made us take back others */
 	bool recalling;	       /* RECALL was sent and is not answered */
 	enum record_kind kind; /* of its start, for its first call */
 	enum record_cause cause;

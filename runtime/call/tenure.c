@@ -79,8 +79,10 @@ tenure_push(struct tenure *tenure, struct call *call, uint64_t now_us)
 void
 tenure_pull(struct tenure *tenure, struct call *call)
 {
-	if (call == TAILQ_FIRST(&tenure->calls))
+	if (call == TAILQ_FIRST(&tenure->calls)) {
 		tenure->kill_us = 0;
+		tenure->slow = false;
+	}
 	TAILQ_REMOVE(&tenure->calls, call, link);
 	call->worker = NULL;
 	if (--tenure->ncalls > 0)
@@ -145,7 +147,7 @@ tenure_has_room(const struct tenure *tenure, uint64_t now_us)
 	uint64_t begun_us = tenure_begun_us(tenure);
 
 	return !worker->dying && !tenure->retire && !tenure->recalling &&
-	    (begun_us == 0 || now_us < begun_us + RECALL_US) &&
+	    !tenure->slow && (begun_us == 0 || now_us < begun_us + RECALL_US) &&
 	    tenure->kill_us == 0 && worker->out.n < ROOM_BYTES &&
 	    !TAILQ_FIRST(&tenure->calls)->alone &&
 	    tenure->ncalls < function_depth(tenure->function);

@@ -107,9 +107,9 @@ on_full(void)
 static void
 give_back(void)
 {
-	recalled = 0;
-	if (self.dropping)
+	if (self.dropping) /* another one: its turn is after RECALL */
 		return;
+	recalled = 0;
 	self.dropping = true;
 	io_send_raw(WIRE_RETURNED, self.running ? self.call_id : 0, NULL, 0);
 }
