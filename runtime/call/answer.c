@@ -12,16 +12,8 @@
 
 #include <stdio.h>
 
-#define HEADERS_MAX	  100 /* of a handler's response */
-#define HEADERS_MAX_BYTES 32768
-#define UNREAD_BYTES	  65536 /* of ours, while it asks for more */
-
-static void
-breach(struct worker *worker, const char *what)
-{
-	(void)snprintf(worker->breach, sizeof(worker->breach), "%s", what);
-	worker_kill(worker);
-}
+#define HEADERS_MAX  100   /* of a handler's response */
+#define UNREAD_BYTES 65536 /* of ours, while it asks for more */
 
 /* --- the answer --------------------------------------------------------- */
 
@@ -39,6 +31,8 @@ share_time(struct tenure *tenure, struct call *call)
 	uint64_t span_us =
 	    worker->read_us > begun_us ? worker->read_us - begun_us : 0;
 
+	if (answers == 0) /* it is counted with its read, but divides */
+		answers = 1;
 	if (tenure->cpu_read_us != worker->read_us) {
 		uint64_t before_us = worker->cpu_us;
 		uint64_t now_us = worker_cpu(worker);
@@ -57,7 +51,8 @@ share_time(struct tenure *tenure, struct call *call)
 	call->ended_us = begun_us + span_us / answers;
 	call->cpu_us = tenure->cpu_us;
 	tenure->mark_us = call->ended_us;
-	worker->answers--;
+	if (worker->answers > 0)
+		worker->answers--;
 }
 
 /* Take the call off its worker, which may then be given another. */
@@ -152,7 +147,7 @@ on_result(struct tenure *tenure, struct call *call, struct wire_reader *r)
 	uint16_t status = wire_get_u16(r);
 
 	if (call->announced && call->started_us == 0) {
-		breach(tenure->worker, "RESULT without STARTED");
+		worker_breach(tenure->worker, "RESULT without STARTED");
 		return;
 	}
 	result.headers = *r;
@@ -160,7 +155,7 @@ on_result(struct tenure *tenure, struct call *call, struct wire_reader *r)
 	result.body = wire_get_str(r);
 	if (!wire_got_all(r) || status < 200 || status > 599 ||
 	    !note_peak(call, tenure->worker, peak)) {
-		breach(tenure->worker, "RESULT that cannot be read");
+		worker_breach(tenure->worker, "RESULT that cannot be read");
 		return;
 	}
 	if (take_answer(tenure, call))
@@ -213,20 +208,18 @@ on_failed(struct tenure *tenure, struct call *call, struct wire_reader *r)
 	bool spent = why == WIRE_FAIL_TIMEOUT || why == WIRE_FAIL_MEMORY;
 
 	if (call->announced && call->started_us == 0) {
-		breach(worker, "FAILED without STARTED");
+		worker_breach(worker, "FAILED without STARTED");
 		return;
 	}
 	if (wire_got_all(r) && why == WIRE_FAIL_TIMEOUT &&
 	    tenure->kill_us == 0 && tenure->interrupted) {
-		/* It was meant for the call before, which was done by then. */
-		worker_kill(worker);
-		tenure_take_back(tenure, 0, false);
+		tenure_misfire(tenure);
 		return;
 	}
 	if (!wire_got_all(r) || why < WIRE_FAIL_ERROR || why > WIRE_FAIL_LOAD ||
 	    !note_peak(call, worker, peak) ||
 	    (why == WIRE_FAIL_TIMEOUT && tenure->kill_us == 0)) {
-		breach(worker, "FAILED that cannot be read");
+		worker_breach(worker, "FAILED that cannot be read");
 		return;
 	}
 	if (spent) { /* it is ending itself */
@@ -250,7 +243,7 @@ on_log(struct call *call, struct wire_reader *r)
 	struct slice fields = wire_get_str(r);
 
 	if (!wire_got_all(r) || level > WIRE_LOG_ERROR) {
-		breach(call->worker, "LOG that cannot be read");
+		worker_breach(call->worker, "LOG that cannot be read");
 		return;
 	}
 	call->log_bytes += text.n + fields.n;
@@ -258,7 +251,7 @@ on_log(struct call *call, struct wire_reader *r)
 		call->logs_dropped++;
 		if (call->log_bytes >
 		    calls->limits.max_log_bytes + CALL_LOG_FLOOD)
-			breach(call->worker, "a flood of log lines");
+			worker_breach(call->worker, "a flood of log lines");
 		return;
 	}
 	calls->callbacks.on_log(call->function->version, call->request_id,
@@ -273,7 +266,8 @@ may_ask(struct tenure *tenure)
 	struct function *function = tenure->function;
 
 	if (worker_out(tenure->worker)->n > UNREAD_BYTES) {
-		breach(tenure->worker, "questions without reading the answers");
+		worker_breach(tenure->worker,
+		    "questions without reading the answers");
 		return false;
 	}
 	function->asking = FUNCTION_MEMORY;
@@ -298,7 +292,8 @@ static void
 on_file(struct call *call, const struct wire_header *header, struct slice body)
 {
 	if (call->asked) {
-		breach(call->worker, "a second question before the answer");
+		worker_breach(call->worker,
+		    "a second question before the answer");
 		return;
 	}
 	call->asked = true;
@@ -316,7 +311,7 @@ static void
 on_started(struct call *call)
 {
 	if (!call->announced || call->started_us != 0)
-		breach(call->worker, "STARTED that was not asked for");
+		worker_breach(call->worker, "STARTED that was not asked for");
 	else
 		call->started_us = call->worker->read_us;
 }
@@ -336,7 +331,8 @@ on_returned(struct tenure *tenure, uint64_t id)
 
 	if (!tenure->recalling ||
 	    (id != 0 && (first == NULL || id != first->id))) {
-		breach(tenure->worker, "RETURNED that was not asked for");
+		worker_breach(tenure->worker,
+		    "RETURNED that was not asked for");
 		return;
 	}
 	tenure->recalling = false;
@@ -381,7 +377,7 @@ call_on_frame(struct tenure *tenure, const struct wire_header *header,
 	}
 	if (first == NULL || header->call_id != first->id ||
 	    ++first->frames > CALL_FRAMES_MAX) {
-		breach(tenure->worker,
+		worker_breach(tenure->worker,
 		    first == NULL || header->call_id != first->id
 			? "the id of another call"
 			: "too many frames");

@@ -125,19 +125,11 @@ build_start(struct function *function, struct worker *worker,
 }
 
 static void
-breach(struct build *build, const char *what)
-{
-	(void)snprintf(build->worker->breach, sizeof(build->worker->breach),
-	    "%s", what);
-	worker_kill(build->worker);
-}
-
-static void
 on_heap(struct build *build, struct slice body)
 {
 	if (!build->built || body.n == 0 ||
 	    body.n > build->heap_bytes - build->got_bytes) {
-		breach(build, "more heap than announced");
+		worker_breach(build->worker, "more heap than announced");
 		return;
 	}
 	memcpy(build->heap + build->got_bytes, body.p, body.n);
@@ -158,14 +150,14 @@ on_built(struct build *build, struct wire_reader *r)
 
 	if (!wire_got_all(r) || build->built || heap_bytes == 0 ||
 	    heap_bytes > limit || peak > limit) {
-		breach(build, "BUILT that cannot be");
+		worker_breach(build->worker, "BUILT that cannot be");
 		return;
 	}
 	build->built = true;
 	build->heap_bytes = heap_bytes;
 	build->heap = malloc(heap_bytes);
 	if (build->heap == NULL)
-		breach(build, "no memory for the heap");
+		worker_breach(build->worker, "no memory for the heap");
 }
 
 static void
@@ -181,7 +173,7 @@ on_failed(struct build *build, struct wire_reader *r)
 	    peak > build->worker->memory_bytes || why < WIRE_FAIL_ERROR ||
 	    why > WIRE_FAIL_LOAD ||
 	    (why == WIRE_FAIL_TIMEOUT && !build->out_of_time)) {
-		breach(build, "FAILED that cannot be read");
+		worker_breach(build->worker, "FAILED that cannot be read");
 		return;
 	}
 	if (why == WIRE_FAIL_TIMEOUT)
@@ -211,12 +203,12 @@ on_log(struct build *build, struct wire_reader *r)
 	struct slice fields = wire_get_str(r);
 
 	if (!wire_got_all(r) || level > WIRE_LOG_ERROR) {
-		breach(build, "LOG that cannot be read");
+		worker_breach(build->worker, "LOG that cannot be read");
 		return;
 	}
 	build->log_bytes += text.n + fields.n;
 	if (build->log_bytes > calls->limits.max_log_bytes + CALL_LOG_FLOOD) {
-		breach(build, "a flood of log lines");
+		worker_breach(build->worker, "a flood of log lines");
 		return;
 	}
 	if (build->log_bytes <= calls->limits.max_log_bytes)
@@ -243,7 +235,7 @@ build_on_frame(struct build *build, const struct wire_header *header,
 	struct wire_reader r = {(const uint8_t *)body.p, body.n, false};
 
 	if (++build->frames > CALL_FRAMES_MAX) {
-		breach(build, "too many frames");
+		worker_breach(build->worker, "too many frames");
 		return;
 	}
 	if (header->type == WIRE_HEAP_DATA)
@@ -257,7 +249,8 @@ build_on_frame(struct build *build, const struct wire_header *header,
 	else if (header->type == WIRE_TIME)
 		on_time(build);
 	else
-		breach(build, "a frame that does not belong to a build");
+		worker_breach(build->worker,
+		    "a frame that does not belong to a build");
 }
 
 void

@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HEADERS_MAX_BYTES 32768 /* of a response, beside its body */
-
 void *
 call_arg(const struct call *call)
 {

@@ -20,9 +20,10 @@
 
 #include <sys/queue.h>
 
-#define CALL_FRAMES_MAX 4000000u	     /* of one worker in one call */
-#define CALL_LOG_FLOOD	(UINT64_C(64) << 20) /* bytes over the limit: killed */
-#define FUNCTION_MEMORY 1000 /* calls for which a question is remembered */
+#define CALL_FRAMES_MAX	  4000000u /* of one worker in one call */
+#define HEADERS_MAX_BYTES 32768	   /* of a response, beside its body */
+#define CALL_LOG_FLOOD	  (UINT64_C(64) << 20) /* bytes over the limit: killed */
+#define FUNCTION_MEMORY	  1000 /* calls for which a question is remembered */
 
 struct build;
 
@@ -206,6 +207,9 @@ void tenure_forsake(struct tenure *tenure);
 void tenure_watch(struct calls *calls, uint64_t now_us, uint64_t at_us);
 /* When the first of its calls was begun, as far as we know. */
 uint64_t tenure_begun_us(const struct tenure *tenure);
+/* The interrupt for the call before hit the one that runs now, which is not to
+ * blame; its worker ends. */
+void tenure_misfire(struct tenure *tenure);
 /* Its worker died with these calls. */
 void tenure_mourn(struct tenure *tenure, const struct worker_death *death);
 

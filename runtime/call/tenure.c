@@ -318,6 +318,22 @@ unread(const struct tenure *tenure)
 	    tenure->kill_us == 0 && call->reruns < RERUNS_MAX;
 }
 
+void
+tenure_misfire(struct tenure *tenure)
+{
+	struct call *call = TAILQ_FIRST(&tenure->calls);
+	/* STARTED and FAILED were not its own words */
+	bool spoke = call->frames > 1u + call->announced;
+
+	worker_kill(tenure->worker);
+	tenure_take_back(tenure, spoke ? 1 : 0, false);
+	call = spoke ? take_last(tenure) : NULL;
+	if (call != NULL)
+		call_fail(call, RECORD_OUTCOME_CRASHED, RECORD_FAILED_POOL, 502,
+		    "worker_killed",
+		    "the worker ended with the call before this one");
+}
+
 /*
  * A call that has said nothing has done nothing that could be seen, so it can
  * be run again.  If it may be the one that ended the worker it is run alone,

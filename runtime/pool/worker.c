@@ -239,8 +239,8 @@ worker_flush_soon(struct worker *worker)
 }
 
 /* The worker broke the protocol: there is no second chance. */
-static void
-breach(struct worker *worker, const char *what)
+void
+worker_breach(struct worker *worker, const char *what)
 {
 	(void)snprintf(worker->breach, sizeof(worker->breach), "%s", what);
 	worker_kill(worker);
@@ -299,7 +299,7 @@ take_frames(struct worker *worker, const char *p, size_t n)
 		    (unsigned int)worker->state, &err);
 
 		if (got < 0)
-			breach(worker, err.msg);
+			worker_breach(worker, err.msg);
 		if (got != 0)
 			break;
 		if (n - at < WIRE_HEADER_BYTES + header.body_bytes)

@@ -98,5 +98,8 @@ void worker_recall(struct worker *worker);
 /* SIGKILL; on_gone follows. */
 void worker_kill(struct worker *worker);
 
+/* It broke the protocol, as `what` says: kill it, there is no second chance. */
+void worker_breach(struct worker *worker, const char *what);
+
 void worker_describe_death(const struct worker *worker,
     struct worker_death *death_out);

@@ -97,19 +97,6 @@ receipt_make(struct receipt *receipt, const struct record *record,
 	return n;
 }
 
-bool
-receipt_reserved(struct slice name)
-{
-	static const char prefix[] = "perilune-";
-	size_t n = sizeof(prefix) - 1;
-
-	if (slice_ieq(name, SLICE("server-timing")) ||
-	    slice_ieq(name, SLICE("date")))
-		return true;
-	return name.n >= n &&
-	    slice_ieq(slice_from(name.p, n), slice_of(prefix));
-}
-
 /* "hello.lua:7" out of the first Lua line of a traceback. */
 static struct slice
 running_line(struct slice traceback)

@@ -29,9 +29,6 @@ struct receipt {
 size_t receipt_make(struct receipt *receipt, const struct record *record,
     struct http_header *headers);
 
-/* A header that only the platform sets; a handler's is left out. */
-bool receipt_reserved(struct slice name);
-
 /* What a caller is told of a failure, NUL-terminated: safe words; with dev
  * the message and the traceback too.  After a timeout always the line that
  * was running. */

@@ -255,7 +255,7 @@ reply_result(struct web_request *request, const struct call_result *result)
 	     left > 0 && n < HEADERS_MAX - RECEIPT_HEADERS; left--) {
 		headers[n].name = wire_get_str(&r);
 		headers[n].value = wire_get_str(&r);
-		if (!receipt_reserved(headers[n].name))
+		if (!http_header_reserved(headers[n].name))
 			n++;
 	}
 	if (request->web->config.receipts)

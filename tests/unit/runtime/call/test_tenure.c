@@ -94,6 +94,101 @@ START_TEST(nobody_waits_behind_a_slow_call)
 }
 END_TEST
 
+/* What came before the slow call is answered with RETURNED, so that the slow one
+ * seems to have begun just now: it gets nothing again all the same. */
+START_TEST(what_was_taken_back_does_not_go_right_back)
+{
+	struct fn_version *f = quick();
+	struct asked *first = ask(f, "hold");
+	struct asked *slow = ask(f, "hold");
+	struct asked *a = ask(f, "ok");
+	struct fake_worker *w;
+
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	w = fake_running(fake, "hold");
+	run_long();
+	fake_answer(w);
+	WAIT_FOR(loop, w->busy);
+	fake_give_back(w);
+	WAIT_FOR(loop, a->done > 0);
+	expect_ok(first);
+	expect_ok(a);
+	ck_assert_uint_eq(slow->done, 0);
+	fake_answer(w);
+	WAIT_FOR(loop, slow->done > 0);
+	expect_ok(slow);
+}
+END_TEST
+
+static unsigned int misfired;
+
+static void
+answer_late(struct fake_worker *w)
+{
+	fake_answer(w);
+}
+
+static void
+be_hit(struct fake_worker *w)
+{
+	if (misfired++ == 0)
+		fake_fail(w, WIRE_FAIL_TIMEOUT, "out of time", "");
+	else
+		fake_answer(w);
+}
+
+static void
+speak_and_be_hit(struct fake_worker *w)
+{
+	struct buf b = {0};
+
+	wire_add_u8(&b, WIRE_LOG_INFO);
+	wire_add_str(&b, SLICE("here I am"));
+	wire_add_str(&b, SLICE(""));
+	fake_frame(w, WIRE_LOG, w->now.id, buf_slice(&b));
+	buf_fini(&b);
+	be_hit(w);
+}
+
+/* The first answers at its deadline, when the interrupt is on its way. */
+static struct asked *
+misfire(void (*on_invoke)(struct fake_worker *w))
+{
+	struct fn_version *f;
+	struct asked *late;
+	struct asked *next;
+
+	begin(0, 10);
+	misfired = 0;
+	fake->processes = true;
+	fake->on_interrupt = answer_late;
+	fake->on_invoke = on_invoke;
+	f = deploy("f", NULL);
+	f->manifest.timeout_ms = 200;
+	for (int i = 0; i < 20; i++)
+		expect_ok(ask_wait(f, "ok"));
+	late = ask(f, "hold");
+	next = ask(f, "hit");
+	WAIT_FOR(loop, late->done + next->done == 2);
+	expect_ok(late);
+	return next;
+}
+
+START_TEST(an_interrupt_that_hits_the_next_call_costs_it_nothing)
+{
+	expect_ok(misfire(be_hit));
+	ck_assert_uint_eq(misfired, 2);
+}
+END_TEST
+
+START_TEST(but_one_that_has_spoken_is_not_run_again)
+{
+	expect(misfire(speak_and_be_hit), 502, RECORD_OUTCOME_CRASHED,
+	    RECORD_FAILED_POOL, "worker_killed");
+	ck_assert_uint_eq(misfired, 1);
+}
+END_TEST
+
 START_TEST(a_worker_that_was_done_by_then_gives_nothing_back)
 {
 	struct fn_version *f = quick();
@@ -270,6 +365,10 @@ main(void)
 	tcase_add_test(tcase, nobody_waits_behind_a_slow_call);
 	tcase_add_test(tcase,
 	    a_worker_that_was_done_by_then_gives_nothing_back);
+	tcase_add_test(tcase, what_was_taken_back_does_not_go_right_back);
+	tcase_add_test(tcase,
+	    an_interrupt_that_hits_the_next_call_costs_it_nothing);
+	tcase_add_test(tcase, but_one_that_has_spoken_is_not_run_again);
 	tcase_add_test(tcase, returned_that_was_not_asked_for_is_a_breach);
 	tcase_add_test(tcase, of_several_only_the_one_that_crashes_pays);
 	tcase_add_test(tcase, a_call_that_has_spoken_is_not_run_again);

@@ -101,15 +101,6 @@ START_TEST(a_timeout_names_the_line_and_no_more)
 }
 END_TEST
 
-START_TEST(only_the_platform_sends_its_own_headers)
-{
-	ck_assert(receipt_reserved(SLICE("Perilune-Billed-Ms")));
-	ck_assert(receipt_reserved(SLICE("server-timing")));
-	ck_assert(!receipt_reserved(SLICE("perilune")));
-	ck_assert(!receipt_reserved(SLICE("content-type")));
-}
-END_TEST
-
 int
 main(void)
 {
@@ -122,7 +113,6 @@ main(void)
 	tcase_add_test(tcase, a_handlers_error_stays_in_the_log);
 	tcase_add_test(tcase, with_dev_the_caller_sees_message_and_traceback);
 	tcase_add_test(tcase, a_timeout_names_the_line_and_no_more);
-	tcase_add_test(tcase, only_the_platform_sends_its_own_headers);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
