@@ -270,7 +270,7 @@ may_ask(struct tenure *tenure)
 		    "questions without reading the answers");
 		return false;
 	}
-	function->asking = FUNCTION_MEMORY;
+	pace_asked(&function->pace);
 	if (tenure->ncalls > 1)
 		tenure_take_back(tenure, 1, false);
 	return true;

@@ -32,8 +32,8 @@ static uint64_t
 guess_load_us(const struct call *call, uint64_t span_us)
 {
 	uint64_t load_us = call->calls->load_us;
-	uint64_t handler_us =
-	    call->function->answered > 0 ? call->function->handler_us : load_us;
+	uint64_t known_us = call->function->pace.handler_us;
+	uint64_t handler_us = known_us > 0 ? known_us : load_us;
 	uint64_t guess_us = span_us * load_us / (load_us + handler_us);
 
 	return guess_us > 0 || span_us == 0 ? guess_us : 1;
@@ -193,7 +193,7 @@ call_cancel(struct call *call)
 	    call->worker == NULL ? NULL : tenure_of(call->worker);
 
 	if (tenure != NULL && tenure->ncalls == 1 &&
-	    function_depth(call->function) == 1) {
+	    pace_depth(&call->function->pace) == 1) {
 		tenure_pull(tenure, call);
 		worker_kill(tenure->worker);
 		tenure->worker->mourned = true;

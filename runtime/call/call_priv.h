@@ -6,6 +6,7 @@
  * call.c	one call: its beginning, its end, its record
  * answer.c	the frames that its worker sends
  * tenure.c	a worker of a function: the calls it has, deadlines, take-backs
+ * pace.c	pure: how many calls may a worker have at once?
  * function.c	one version of a function: its queue and its workers
  * build.c	running an init and keeping the heap
  * image.c	the cache of those heaps
@@ -14,6 +15,7 @@
 #pragma once
 
 #include "runtime/call/call.h"
+#include "runtime/call/pace.h"
 #include "runtime/call/scale.h"
 #include "runtime/loop/loop.h"
 #include "sandbox/base/bytes.h"
@@ -23,7 +25,6 @@
 #define CALL_FRAMES_MAX	  4000000u /* of one worker in one call */
 #define HEADERS_MAX_BYTES 32768	   /* of a response, beside its body */
 #define CALL_LOG_FLOOD	  (UINT64_C(64) << 20) /* bytes over the limit: killed */
-#define FUNCTION_MEMORY	  1000 /* calls for which a question is remembered */
 
 struct build;
 
@@ -115,12 +116,8 @@ struct function {
 	bool active;
 	bool replaces; /* took over from an earlier version */
 	uint64_t starts;
-	uint64_t handler_us; /* what a call takes, smoothed */
-	uint64_t work_ns;    /* CPU of a call, smoothed */
-	uint32_t slow_share; /* of calls that were not quick, of 2^24 */
-	uint32_t answered;   /* calls that the above have seen, up to some */
-	uint32_t asking;     /* counts down from the last question */
-	uint64_t start_us;   /* smoothed */
+	struct pace pace;
+	uint64_t start_us; /* smoothed */
 	uint64_t invocations;
 	uint64_t errors;
 	uint64_t cold_starts;
@@ -186,8 +183,6 @@ bool function_evict_one(struct calls *calls);
 void function_zero_check(struct function *function);
 /* What calls like this one took: learnt from the call's record. */
 void function_learn(struct function *function, const struct call *call);
-/* How many calls one worker may have at once. */
-uint32_t function_depth(const struct function *function);
 
 /* tenure.c */
 struct tenure *tenure_of(const struct worker *worker);

@@ -17,15 +17,7 @@
 #include <stdlib.h>
 
 #define TICK_US	    100000 /* idle time-outs are looked at so often */
-#define KNOWN_CALLS 8	   /* after so many calls their times are known */
-#define QUICK_US    500	   /* CPU of a call that may share a worker */
-#define SHARE_ONE   (1u << 24)
-#define SLOW_MEMORY 4096 /* calls over which the share of slow ones is taken */
-#define SLOW_SHARE  (SHARE_ONE / 1000) /* with more, each has its own worker */
-#define AHEAD_NS    1000000 /* of work that a worker is given at once */
-#define DEPTH_MAX   64	    /* calls */
-#define WAKE_NS	    30000   /* what it takes to wake an idle worker */
-#define LARGE_BYTES 65536   /* such a request gets a worker of its own */
+#define LARGE_BYTES 65536  /* such a request gets a worker of its own */
 
 static void on_again(void *arg);
 static void on_start_build(struct function *function, struct worker *worker,
@@ -85,22 +77,13 @@ function_facts(const struct function *function, struct scale_facts *facts)
 	    .starting = function->nstarting,
 	    .max_workers = function->version->manifest.max_workers,
 	    .handler_us =
-		function->answered < KNOWN_CALLS ? 0 : function->handler_us,
+		pace_known(&function->pace) ? function->pace.handler_us : 0,
 	    .start_us = function->start_us,
 	};
 	if (first != NULL)
 		facts->waited_us = clock_mono_us() - first->request.accepted_us;
 }
 
-/* --- what its calls take -------------------------------------------------- */
-
-static uint64_t
-smooth(uint64_t before, uint64_t now)
-{
-	return before == 0 ? now : (before * 7 + now + 4) / 8;
-}
-
-/* CPU is counted, not the clock, where a neighbour's load must not matter. */
 void
 function_learn(struct function *function, const struct call *call)
 {
@@ -112,30 +95,10 @@ function_learn(struct function *function, const struct call *call)
 	    record->outcome != RECORD_OUTCOME_ERROR)
 		return;
 	if (record->kind != RECORD_KIND_WARM)
-		function->start_us = smooth(function->start_us, start_us);
-	function->handler_us =
-	    smooth(function->handler_us, record->handler_us + 1);
-	function->work_ns =
-	    smooth(function->work_ns, record->cpu_us * 1000 + 1);
-	function->slow_share -= function->slow_share / SLOW_MEMORY;
-	if (record->cpu_us > QUICK_US)
-		function->slow_share += SHARE_ONE / SLOW_MEMORY;
-	if (function->answered < KNOWN_CALLS)
-		function->answered++;
-	if (function->asking > 0)
-		function->asking--;
-}
-
-uint32_t
-function_depth(const struct function *function)
-{
-	uint64_t n;
-
-	if (function->answered < KNOWN_CALLS || function->asking > 0 ||
-	    function->slow_share > SLOW_SHARE)
-		return 1;
-	n = AHEAD_NS / (function->work_ns + 1) + 1;
-	return n < DEPTH_MAX ? (uint32_t)n : DEPTH_MAX;
+		function->start_us = function->start_us == 0
+		    ? start_us
+		    : (function->start_us * 7 + start_us) / 8;
+	pace_learn(&function->pace, record->handler_us, record->cpu_us);
 }
 
 /* --- the queue ---------------------------------------------------------- */
@@ -510,7 +473,7 @@ choose(struct function *function, const struct call *call)
 	    function->nbusy > 0)
 		busy = least_busy(function);
 	if (busy != NULL &&
-	    (busy->ncalls * function->work_ns < WAKE_NS ||
+	    (pace_short_wait(&function->pace, busy->ncalls) ||
 		function->calls->nbusy >= function->calls->processors))
 		return busy;
 	idle = pop_idle(function);

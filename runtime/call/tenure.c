@@ -150,7 +150,7 @@ tenure_has_room(const struct tenure *tenure, uint64_t now_us)
 	    !tenure->slow && (begun_us == 0 || now_us < begun_us + RECALL_US) &&
 	    tenure->kill_us == 0 && worker->out.n < ROOM_BYTES &&
 	    !TAILQ_FIRST(&tenure->calls)->alone &&
-	    tenure->ncalls < function_depth(tenure->function);
+	    tenure->ncalls < pace_depth(&tenure->function->pace);
 }
 
 /* --- the watch ---------------------------------------------------------- */

@@ -67,6 +67,119 @@ START_TEST(a_function_that_is_not_known_yet_gets_one_call_at_a_time)
 }
 END_TEST
 
+START_TEST(a_busy_worker_with_room_is_better_than_waking_another)
+{
+	struct fn_version *f;
+	struct asked *a;
+
+	begin(0, 10);
+	f = deploy("f", NULL);
+	for (int i = 0; i < 3; i++)
+		(void)ask(f, "hold");
+	WAIT_FOR(loop, stats_of(f).busy >= 2); /* not known yet: it scales */
+	while (ndone < 3) {
+		WAIT_FOR(loop,
+		    ndone == 3 || fake_running(fake, "hold") != NULL);
+		if (ndone < 3)
+			fake_answer(fake_running(fake, "hold"));
+	}
+	for (int i = 0; i < 20; i++)
+		expect_ok(ask_wait(f, "ok"));
+	WAIT_FOR(loop, stats_of(f).idle >= 2);
+	(void)ask(f, "hold");
+	a = ask(f, "ok");
+	ck_assert_uint_eq(stats_of(f).busy, 1);
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	fake_answer(fake_running(fake, "hold"));
+	WAIT_FOR(loop, a->done > 0);
+}
+END_TEST
+
+/* Three answers in one write, 30 ms after the first began. */
+START_TEST(answers_that_come_together_share_the_time)
+{
+	struct fn_version *f = quick();
+	struct asked *a[3];
+	struct fake_worker *w;
+	struct buf b = {0};
+	uint64_t sum_us = 0;
+
+	for (int i = 0; i < 3; i++)
+		a[i] = ask(f, "hold");
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	w = fake_running(fake, "hold");
+	run_long();
+	for (uint64_t i = 0; i < 3; i++)
+		fake_add_result(&b, w->now.id + i, 200, SLICE("hello"));
+	fake_bytes(w, buf_slice(&b));
+	buf_fini(&b);
+	w->busy = false; /* it has answered what it will still read, too */
+	fake_give_back(w);
+	WAIT_FOR(loop, a[2]->done > 0);
+	for (int i = 0; i < 3; i++) {
+		expect_ok(a[i]);
+		ck_assert_uint_ge(a[i]->record.handler_us, LONG_US / 4);
+		sum_us += a[i]->record.handler_us;
+	}
+	ck_assert_uint_ge(sum_us, LONG_US);
+	ck_assert_uint_le(a[0]->record.handler_us, sum_us / 3 + 1);
+	ck_assert_uint_ge(a[2]->record.handler_us + 1, sum_us / 3);
+}
+END_TEST
+
+/* What the handler took is on the bill, and what the start took is not. */
+START_TEST(a_start_that_comes_with_its_answer_shares_the_time)
+{
+	struct fn_version *f;
+	struct asked *a;
+	struct fake_worker *w;
+	struct buf b = {0};
+
+	begin(0, 10);
+	fake->no_started = true;
+	f = deploy("f", NULL);
+	a = ask(f, "hold");
+	WAIT_FOR(loop, fake_running(fake, "hold") != NULL);
+	w = fake_running(fake, "hold");
+	run_long();
+	wire_add_end(&b, wire_add_begin(&b, WIRE_STARTED, w->now.id));
+	fake_add_result(&b, w->now.id, 200, SLICE("hello"));
+	fake_bytes(w, buf_slice(&b));
+	buf_fini(&b);
+	fake_next(w);
+	WAIT_FOR(loop, a->done > 0);
+	expect_ok(a);
+	ck_assert_uint_ge(a->record.handler_us, LONG_US / 10);
+	ck_assert_uint_ge(a->record.load_us, LONG_US / 10);
+	ck_assert_uint_ge(a->record.load_us + a->record.handler_us, LONG_US);
+}
+END_TEST
+
+static void
+ask_and_not_read(struct fake_worker *w)
+{
+	w->deaf = true;
+	for (int i = 0; i < 100000; i++)
+		wire_add_end(&w->out,
+		    wire_add_begin(&w->out, WIRE_TIME, w->now.id));
+	fake_flush(w);
+}
+
+START_TEST(questions_without_reading_the_answers_are_a_breach)
+{
+	struct fn_version *f;
+	struct asked *a;
+
+	begin(0, 10);
+	fake->on_invoke = ask_and_not_read;
+	f = deploy("f", NULL);
+	a = ask(f, "flood");
+	WAIT_FOR(loop, a->done > 0);
+	expect(a, 502, RECORD_OUTCOME_CRASHED, RECORD_FAILED_SANDBOX,
+	    "protocol_error");
+}
+END_TEST
+
 START_TEST(nobody_waits_behind_a_slow_call)
 {
 	struct fn_version *f = quick();
@@ -362,6 +475,13 @@ main(void)
 	tcase_add_test(tcase, quick_calls_share_a_worker);
 	tcase_add_test(tcase,
 	    a_function_that_is_not_known_yet_gets_one_call_at_a_time);
+	tcase_add_test(tcase,
+	    a_busy_worker_with_room_is_better_than_waking_another);
+	tcase_add_test(tcase, answers_that_come_together_share_the_time);
+	tcase_add_test(tcase,
+	    a_start_that_comes_with_its_answer_shares_the_time);
+	tcase_add_test(tcase,
+	    questions_without_reading_the_answers_are_a_breach);
 	tcase_add_test(tcase, nobody_waits_behind_a_slow_call);
 	tcase_add_test(tcase,
 	    a_worker_that_was_done_by_then_gives_nothing_back);
