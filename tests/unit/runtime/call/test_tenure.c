@@ -332,6 +332,8 @@ START_TEST(returned_that_was_not_asked_for_is_a_breach)
 	WAIT_FOR(loop, a->done > 0);
 	expect(a, 502, RECORD_OUTCOME_CRASHED, RECORD_FAILED_SANDBOX,
 	    "protocol_error");
+	a = ask_wait(f, "ok");
+	expect_start(a, RECORD_KIND_FORK, RECORD_CAUSE_REPLACE);
 }
 END_TEST
 
