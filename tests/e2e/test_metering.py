@@ -1,5 +1,6 @@
 """test_metering.py - one record per invocation, and what it adds up to."""
 import json
+import re
 from decimal import Decimal
 
 import harness
@@ -75,6 +76,38 @@ class Usage(harness.TestCase):
                   if name.startswith("perilune_invocations_total{")
                   and 'function="f"' in name]
         self.assertEqual(sum(counts), 8)
+
+
+class Log(harness.TestCase):
+    def test_so_many_lines_a_second_and_how_many_more(self):
+        """Every invocation has a line in the log, or is counted in one; the
+        ledger has them all."""
+        server = self.server({"max_log_invocations": 3})
+        server.deploy("f", "return function() return 'hi' end")
+        for _ in range(60):
+            self.assert_ok(server.get("/f"))
+
+        def lines():
+            path = server.state / "log" / "perilune.log"
+            return [json.loads(x) for x in path.read_text().splitlines()]
+
+        def counted():
+            more = [re.match(r"(\d+) more invocations", x["message"])
+                    for x in lines()]
+            logged = [x for x in lines() if x["message"] == "invocation"]
+            return len(logged) + sum(int(m[1]) for m in more if m), logged
+
+        wait_for(lambda: counted()[0] == 60, "all to be accounted for")
+        logged = counted()[1]
+        seconds = {}
+        for line in logged:
+            second = line["fields"]["time"][:19]
+            seconds[second] = seconds.get(second, 0) + 1
+        self.assertGreater(len(logged), 0)
+        self.assertLessEqual(max(seconds.values()), 3, seconds)
+        wait_for(lambda: json.loads(server.cli(
+            "usage", "--json").stdout)["total"]["invocations"] == 60,
+            "the ledger")
 
 
 class Billing(harness.TestCase):
