@@ -5,16 +5,11 @@
  * Owns:    the libevent base, two helper threads (started with the first
  *          job), the queue of jobs.
  *
- * Timers stand in a heap of our own behind one timerfd, which is set only when
- * something is due earlier than it will ring: libevent would set it before
- * every wait.
- *
  * Helper threads hand finished jobs back through a list and an eventfd, so
  * that the loop's thread takes many of them per wake-up.
  */
-#include "runtime/loop/loop.h"
+#include "runtime/loop/loop_priv.h"
 
-#include "sandbox/base/clock.h"
 #include "sandbox/base/err.h"
 
 #include <assert.h>
@@ -25,7 +20,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define WORKERS	    2 /* helper threads */
@@ -67,19 +61,9 @@ struct deferred {
 	void *arg;
 };
 
-/* Binary heap, the earliest first; a timer knows where it stands. */
-struct timers {
-	struct loop_timer **heap;
-	size_t n;
-	size_t cap;
-	int fd;
-	uint64_t rings_us; /* fd; 0: not set */
-	struct event *on_ring;
-};
-
 struct loop {
 	struct event_base *base;
-	struct timers timers;
+	struct timers *timers;
 	struct work work;
 	struct loop_signal_watch signals[SIGNALS_MAX];
 	int nsignals;
@@ -98,16 +82,8 @@ struct loop_watch {
 	void *arg;
 };
 
-struct loop_timer {
-	struct loop *loop;
-	uint64_t due_us;
-	size_t at; /* in the heap, from 1; 0: not running */
-	void (*on_time)(void *arg);
-	void *arg;
-};
-
-static void *
-must(void *p)
+void *
+loop_must(void *p)
 {
 	if (p == NULL)
 		abort();
@@ -159,177 +135,17 @@ on_defer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* --- timers ---------------------------------------------------------------- */
-
-static void
-place(struct timers *timers, struct loop_timer *timer, size_t at)
+struct timers *
+loop_timers(struct loop *loop)
 {
-	timers->heap[at - 1] = timer;
-	timer->at = at;
-}
-
-static void
-sift_up(struct timers *timers, struct loop_timer *timer, size_t at)
-{
-	while (at > 1 && timer->due_us < timers->heap[at / 2 - 1]->due_us) {
-		place(timers, timers->heap[at / 2 - 1], at);
-		at /= 2;
-	}
-	place(timers, timer, at);
-}
-
-static void
-sift_down(struct timers *timers, struct loop_timer *timer, size_t at)
-{
-	size_t child;
-
-	while ((child = 2 * at) <= timers->n) {
-		if (child < timers->n &&
-		    timers->heap[child]->due_us <
-			timers->heap[child - 1]->due_us)
-			child++;
-		if (timer->due_us <= timers->heap[child - 1]->due_us)
-			break;
-		place(timers, timers->heap[child - 1], at);
-		at = child;
-	}
-	place(timers, timer, at);
-}
-
-static void
-heap_remove(struct timers *timers, struct loop_timer *timer)
-{
-	struct loop_timer *last = timers->heap[--timers->n];
-	size_t at = timer->at;
-
-	timer->at = 0;
-	if (last == timer)
-		return;
-	if (at > 1 && last->due_us < timers->heap[at / 2 - 1]->due_us)
-		sift_up(timers, last, at);
-	else
-		sift_down(timers, last, at);
-}
-
-static void
-heap_add(struct timers *timers, struct loop_timer *timer)
-{
-	if (timers->n == timers->cap) {
-		timers->cap = timers->cap == 0 ? 16 : timers->cap * 2;
-		timers->heap = must(realloc(timers->heap,
-		    timers->cap * sizeof(timers->heap[0])));
-	}
-	timers->n++;
-	sift_up(timers, timer, timers->n);
-}
-
-/* See that the descriptor rings when the first timer is due.  It may ring
- * early, when that was stopped or moved: then nothing is due. */
-static void
-set_bell(struct timers *timers)
-{
-	struct itimerspec when = {0};
-	uint64_t due_us;
-
-	if (timers->n == 0)
-		return;
-	due_us = timers->heap[0]->due_us;
-	if (timers->rings_us != 0 && timers->rings_us <= due_us)
-		return;
-	timers->rings_us = due_us;
-	when.it_value.tv_sec = (time_t)(due_us / 1000000u);
-	when.it_value.tv_nsec = (long)(due_us % 1000000u) * 1000 + 1;
-	if (timerfd_settime(timers->fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
-		abort();
-}
-
-/* Those that are due now; one that is started meanwhile has its turn later. */
-static void
-on_ring(evutil_socket_t fd, short what, void *arg)
-{
-	struct timers *timers = arg;
-	uint64_t now_us = clock_mono_us();
-	uint64_t count;
-
-	if (read(timers->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		abort();
-	timers->rings_us = 0;
-	while (timers->n > 0 && timers->heap[0]->due_us <= now_us) {
-		struct loop_timer *timer = timers->heap[0];
-
-		heap_remove(timers, timer);
-		timer->on_time(timer->arg);
-	}
-	set_bell(timers);
-}
-
-struct loop_timer *
-loop_timer_new(struct loop *loop, void (*on_time)(void *arg), void *arg)
-{
-	struct loop_timer *timer = must(calloc(1, sizeof(*timer)));
-
-	timer->loop = loop;
-	timer->on_time = on_time;
-	timer->arg = arg;
-	return timer;
-}
-
-void
-loop_timer_start(struct loop_timer *timer, uint64_t after_us)
-{
-	struct timers *timers = &timer->loop->timers;
-
-	loop_timer_stop(timer);
-	timer->due_us = clock_mono_us() + after_us + 1;
-	heap_add(timers, timer);
-	set_bell(timers);
-}
-
-void
-loop_timer_stop(struct loop_timer *timer)
-{
-	if (timer->at != 0)
-		heap_remove(&timer->loop->timers, timer);
-}
-
-void
-loop_timer_free(struct loop_timer *timer)
-{
-	if (timer == NULL)
-		return;
-	loop_timer_stop(timer);
-	free(timer);
-}
-
-static int
-timers_open(struct loop *loop, struct err *err)
-{
-	struct timers *timers = &loop->timers;
-
-	timers->fd =
-	    timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (timers->fd < 0)
-		return err_sys(err, "timerfd");
-	timers->on_ring = must(event_new(loop->base, timers->fd,
-	    EV_READ | EV_PERSIST, on_ring, timers));
-	return event_add(timers->on_ring, NULL);
-}
-
-static void
-timers_close(struct timers *timers)
-{
-	if (timers->on_ring != NULL)
-		event_free(timers->on_ring);
-	if (timers->fd >= 0)
-		(void)close(timers->fd);
-	free(timers->heap);
+	return loop->timers;
 }
 
 struct loop *
 loop_new(struct err *err)
 {
-	struct loop *loop = must(calloc(1, sizeof(*loop)));
-	struct event_config *config = must(event_config_new());
+	struct loop *loop = loop_must(calloc(1, sizeof(*loop)));
+	struct event_config *config = loop_must(event_config_new());
 
 	(void)event_config_set_flag(config,
 	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
@@ -342,8 +158,9 @@ loop_new(struct err *err)
 	}
 	loop->work.bell = -1;
 	loop->deferred_last = &loop->deferred;
-	loop->defer = must(event_new(loop->base, -1, 0, on_defer, loop));
-	if (timers_open(loop, err) < 0) {
+	loop->defer = loop_must(event_new(loop->base, -1, 0, on_defer, loop));
+	loop->timers = timers_new(loop, err);
+	if (loop->timers == NULL) {
 		loop_free(loop);
 		return NULL;
 	}
@@ -367,7 +184,7 @@ loop_stop(struct loop *loop)
 void
 loop_defer(struct loop *loop, void (*fn)(void *arg), void *arg)
 {
-	struct deferred *one = must(malloc(sizeof(*one)));
+	struct deferred *one = loop_must(malloc(sizeof(*one)));
 
 	*one = (struct deferred){.fn = fn, .arg = arg};
 	if (loop->deferred == NULL)
@@ -418,14 +235,14 @@ struct loop_watch *
 loop_watch_new(struct loop *loop, int fd,
     void (*on_ready)(unsigned int ready, void *arg), void *arg)
 {
-	struct loop_watch *watch = must(calloc(1, sizeof(*watch)));
+	struct loop_watch *watch = loop_must(calloc(1, sizeof(*watch)));
 
 	watch->loop = loop;
 	watch->on_ready = on_ready;
 	watch->arg = arg;
-	watch->read =
-	    must(event_new(loop->base, fd, EV_READ | EV_PERSIST, on_fd, watch));
-	watch->write = must(
+	watch->read = loop_must(
+	    event_new(loop->base, fd, EV_READ | EV_PERSIST, on_fd, watch));
+	watch->write = loop_must(
 	    event_new(loop->base, fd, EV_WRITE | EV_PERSIST, on_fd, watch));
 	return watch;
 }
@@ -554,7 +371,7 @@ work_start(struct loop *loop)
 	work->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (work->bell < 0)
 		abort();
-	work->on_bell = must(event_new(loop->base, work->bell,
+	work->on_bell = loop_must(event_new(loop->base, work->bell,
 	    EV_READ | EV_PERSIST, on_bell, work));
 	(void)event_add(work->on_bell, NULL);
 	(void)sigfillset(&all);
@@ -571,7 +388,7 @@ void
 loop_work(struct loop *loop, void (*run)(void *arg), void (*done)(void *arg),
     void *arg)
 {
-	struct job *job = must(malloc(sizeof(*job)));
+	struct job *job = loop_must(malloc(sizeof(*job)));
 
 	if (loop->work.bell < 0)
 		work_start(loop);
@@ -611,7 +428,7 @@ loop_free(struct loop *loop)
 	for (int i = 0; i < loop->nsignals; i++)
 		event_free(loop->signals[i].event);
 	event_free(loop->defer);
-	timers_close(&loop->timers);
+	timers_free(loop->timers);
 	event_base_free(loop->base);
 	free(loop);
 }
