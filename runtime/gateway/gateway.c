@@ -37,156 +37,12 @@
 #define PARALLEL_BUILDS 4
 #define RECENT_RECORDS	512
 
-/* --- the log ---------------------------------------------------------------------- */
-
-static void
-note(struct gateway *g, enum log_level level, const char *function,
-    const char *what)
-{
-	logbook_write(g->logbook, level, function, 0, NULL, slice_of(what),
-	    (struct slice){0});
-}
-
-static void
-on_function_log(const struct fn_version *version, const char *request_id,
-    enum wire_log level, struct slice text, struct slice fields, void *arg)
-{
-	struct gateway *g = arg;
-
-	/* wire.h numbers the levels as logbook.h does */
-	logbook_write(g->logbook, (enum log_level)level, version->name,
-	    version->number, request_id, text, fields);
-}
-
-static void
-on_call_note(const struct fn_version *version, const char *what, void *arg)
-{
-	note(arg, LOG_LEVEL_WARN, version == NULL ? NULL : version->name, what);
-}
-
-static void
-on_upload_note(const char *function, const char *what, void *arg)
-{
-	note(arg, LOG_LEVEL_WARN, function, what);
-}
-
 static void
 on_upload_run(const struct upload_run *run, void *arg)
 {
 	struct gateway *g = arg;
 
 	upload_calls_run(run, g->upload_calls);
-}
-
-static void
-on_catalog_note(const char *name, const char *what, void *arg)
-{
-	note(arg, LOG_LEVEL_WARN, name, what);
-}
-
-/* --- records ------------------------------------------------------------------------ */
-
-static bool
-may_record(void *arg)
-{
-	const struct gateway *g = arg;
-
-	return !meter_behind(g->meter);
-}
-
-static void
-on_record(struct record *record, void *arg)
-{
-	struct gateway *g = arg;
-
-	meter_add(g->meter, record);
-	recent_add(g->recent, record);
-	metrics_record(g->metrics, record);
-}
-
-static void
-log_failure(struct gateway *g, const struct fn_version *version,
-    const struct call_result *result)
-{
-	struct buf text = {0};
-
-	buf_add_slice(&text, result->message);
-	if (result->traceback.n > 0) {
-		buf_putc(&text, '\n');
-		buf_add_slice(&text, result->traceback);
-	}
-	logbook_write(g->logbook, LOG_LEVEL_ERROR, version->name,
-	    version->number, result->record->request_id, buf_slice(&text),
-	    (struct slice){0});
-	buf_fini(&text);
-}
-
-static void
-count_misdeeds(struct gateway *g, const struct record *record)
-{
-	const char *function = record->function;
-
-	if (record->outcome != RECORD_OUTCOME_CRASHED)
-		return;
-	if (strcmp(record->reason, "sandbox_violation") == 0)
-		series_add(metrics_series(g->metrics, METRIC_VIOLATIONS,
-			       &function),
-		    1);
-	if (strcmp(record->reason, "protocol_error") == 0)
-		series_add(metrics_series(g->metrics, METRIC_BREACHES,
-			       &function),
-		    1);
-}
-
-/* A new second: say how many invocations of the last were not logged. */
-static void
-log_second(struct gateway *g, int64_t second)
-{
-	char text[96];
-
-	if (g->unlogged > 0) {
-		(void)snprintf(text, sizeof(text),
-		    "%llu more invocations: see `perilune usage`",
-		    (unsigned long long)g->unlogged);
-		note(g, LOG_LEVEL_INFO, NULL, text);
-	}
-	g->log_second = second;
-	g->logged = 0;
-	g->unlogged = 0;
-}
-
-/* A line is for people, who read no thousand of them in a second. */
-static bool
-may_log(struct gateway *g, int64_t wall_ms)
-{
-	if (wall_ms / 1000 != g->log_second)
-		log_second(g, wall_ms / 1000);
-	if (g->logged < g->settings.max_log_invocations) {
-		g->logged++;
-		return true;
-	}
-	g->unlogged++;
-	return false;
-}
-
-/* One line per invocation, made from its record. */
-static void
-on_over(const struct fn_version *version, const struct call_result *result,
-    void *arg)
-{
-	struct gateway *g = arg;
-	struct buf fields = {0};
-
-	count_misdeeds(g, result->record);
-	if (result->record->outcome != RECORD_OUTCOME_OK)
-		log_failure(g, version, result);
-	if (!may_log(g, result->record->wall_ms))
-		return;
-	meter_record_json(&fields, result->record);
-	logbook_write(g->logbook, LOG_LEVEL_INFO, version->name,
-	    version->number, result->record->request_id, SLICE("invocation"),
-	    buf_slice(&fields));
-	buf_fini(&fields);
 }
 
 /* --- functions ------------------------------------------------------------------------ */
@@ -202,7 +58,7 @@ on_built(struct fn_version *version, const char *error, void *arg)
 		catalog_accept(g->catalog, version);
 		return;
 	}
-	note(g, LOG_LEVEL_ERROR, version->name, error);
+	gateway_note(g, LOG_LEVEL_ERROR, version->name, error);
 	catalog_reject(g->catalog, version, error);
 }
 
@@ -226,7 +82,7 @@ on_deployed(struct fn_version *now, struct fn_version *before, void *arg)
 		return;
 	(void)snprintf(text, sizeof(text), "version %u serves at %.64s",
 	    now->number, now->manifest.route);
-	note(g, LOG_LEVEL_INFO, now->name, text);
+	gateway_note(g, LOG_LEVEL_INFO, now->name, text);
 }
 
 static void
@@ -237,7 +93,7 @@ on_removed(struct fn_version *before, void *arg)
 	calls_deactivate(g->calls, before);
 	uploads_set(g->uploads, before->name, NULL);
 	metrics_forget(g->metrics, before->name);
-	note(g, LOG_LEVEL_INFO, before->name, "removed");
+	gateway_note(g, LOG_LEVEL_INFO, before->name, "removed");
 }
 
 /* --- ready ------------------------------------------------------------------------------ */
@@ -319,8 +175,8 @@ on_hello(const struct pool_hello *hello, void *arg)
 	    wall_judge(&hello->report, hello->failed, g->config->allowed, &why);
 	if (why.n > 0) {
 		buf_putc(&why, '\0');
-		note(g, verdict < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, NULL,
-		    why.p);
+		gateway_note(g, verdict < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
+		    NULL, why.p);
 	}
 	buf_fini(&why);
 	if (verdict < 0)
@@ -336,7 +192,7 @@ on_zygote_gone(void *arg)
 	struct gateway *g = arg;
 
 	if (!g->stopping)
-		note(g, LOG_LEVEL_WARN, NULL, "the zygote is gone");
+		gateway_note(g, LOG_LEVEL_WARN, NULL, "the zygote is gone");
 }
 
 /* The supervisor passes the control socket of a new zygote. */
@@ -370,114 +226,6 @@ on_supervisor(unsigned int ready, void *arg)
 	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
 		pool_attach(calls_pool(g->calls), fd);
-}
-
-/* --- configuration ----------------------------------------------------------------------- */
-
-static struct call_limits
-call_limits_of(const struct settings *s)
-{
-	return (struct call_limits){
-	    .max_queue = (uint32_t)s->max_queue,
-	    .max_queue_bytes = s->max_queue_bytes,
-	    .max_queue_wait_ms = s->max_queue_wait_ms,
-	    .init_timeout_ms = s->init_timeout_ms,
-	    .kill_grace_ms = s->kill_grace_ms,
-	    .max_log_bytes = s->max_log_bytes,
-	    .image_cache_bytes = s->image_cache_bytes,
-	};
-}
-
-static struct http_limits
-http_limits_of(const struct settings *s)
-{
-	return (struct http_limits){
-	    .line_bytes = (uint32_t)s->max_line_bytes,
-	    .head_bytes = (uint32_t)s->max_head_bytes,
-	    .headers = (uint32_t)s->max_headers,
-	    .body_bytes = s->max_body_bytes,
-	    .head_timeout_ms = (uint32_t)s->head_timeout_ms,
-	    .body_timeout_ms = (uint32_t)s->body_timeout_ms,
-	    .idle_timeout_ms = (uint32_t)s->idle_timeout_ms,
-	    .write_timeout_ms = (uint32_t)s->write_timeout_ms,
-	    .connections = (uint32_t)s->max_connections,
-	    .buffered_bytes = s->max_buffered_bytes,
-	};
-}
-
-static void
-on_refused(const char *failed_by, const char *reason, void *arg)
-{
-	struct gateway *g = arg;
-	const char *labels[] = {failed_by, reason};
-
-	series_add(metrics_series(g->metrics, METRIC_HTTP_ERRORS, labels), 1);
-}
-
-static struct web_config
-web_config_of(struct gateway *g)
-{
-	return (struct web_config){
-	    .limits = http_limits_of(&g->settings),
-	    .receipts = g->settings.receipts != 0,
-	    .dev = g->config->dev,
-	    .on_refused = on_refused,
-	    .arg = g,
-	};
-}
-
-static void
-apply_settings(struct gateway *g)
-{
-	const struct call_limits limits = call_limits_of(&g->settings);
-	const struct web_config web = web_config_of(g);
-
-	calls_set_limits(g->calls, &limits,
-	    (unsigned int)g->settings.ready_workers,
-	    (unsigned int)g->settings.max_workers);
-	web_set_config(g->web, &web);
-}
-
-/* We run in the state directory; a relative path is from where we began. */
-static void
-reload_prices(struct gateway *g, const char *card)
-{
-	struct buf path = {0};
-	struct err err = {0};
-
-	if (card[0] != '\0' && card[0] != '/')
-		buf_addf(&path, "%s/", g->config->start_path);
-	buf_puts(&path, card);
-	buf_putc(&path, '\0');
-	if (meter_reload(g->meter, path.p, &err) < 0) {
-		(void)err_wrap(&err, "price card not changed");
-		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
-	}
-	buf_fini(&path);
-}
-
-/* A broken file changes nothing and says why. */
-static void
-on_hup(int signal, void *arg)
-{
-	struct gateway *g = arg;
-	struct settings fresh;
-	struct err err = {0};
-
-	settings_init(&fresh);
-	if (g->config->config_path != NULL &&
-	    settings_load(&fresh, g->config->config_path, &err) < 0) {
-		(void)err_wrap(&err, "configuration not changed");
-		note(g, LOG_LEVEL_ERROR, NULL, err.msg);
-		settings_fini(&fresh);
-		return;
-	}
-	reload_prices(g, fresh.price_card);
-	settings_fini(&g->settings);
-	g->settings = fresh;
-	apply_settings(g);
-	logbook_reopen(g->logbook, g->settings.log_file_bytes);
-	note(g, LOG_LEVEL_INFO, NULL, "configuration reread");
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -528,7 +276,7 @@ on_term(int signal, void *arg)
 	}
 	g->stopping = true;
 	web_set_ready(g->web, false);
-	note(g, LOG_LEVEL_INFO, NULL, "draining");
+	gateway_note(g, LOG_LEVEL_INFO, NULL, "draining");
 	uploads_stop(g->uploads);
 	http_server_drain(web_server(g->web), on_half_drained, g);
 	calls_drain(g->calls, g->settings.drain_timeout_ms, on_calls_drained,
@@ -541,7 +289,7 @@ static void
 on_compacted(const struct err *err, void *arg)
 {
 	if (err != NULL)
-		note(arg, LOG_LEVEL_WARN, NULL, err->msg);
+		gateway_note(arg, LOG_LEVEL_WARN, NULL, err->msg);
 }
 
 /* Say it when the way into the ledger is blocked, and when it is not. */
@@ -552,7 +300,7 @@ watch_meter(struct gateway *g)
 
 	if (now == g->meter_said)
 		return;
-	note(g, now == NULL ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, NULL,
+	gateway_note(g, now == NULL ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, NULL,
 	    now == NULL ? "the ledger takes records again" : now);
 	g->meter_said = now;
 }
@@ -565,7 +313,7 @@ on_chores(void *arg)
 
 	watch_meter(g);
 	if (g->unlogged > 0 && now_ms / 1000 != g->log_second)
-		log_second(g, now_ms / 1000);
+		gateway_log_second(g, now_ms / 1000);
 	if (now_ms - g->compacted_ms > DAY_MS) {
 		g->compacted_ms = now_ms;
 		store_compact(g->store,
@@ -613,24 +361,24 @@ static void
 make_functions(struct gateway *g)
 {
 	const struct calls_callbacks from_calls = {
-	    .may_record = may_record,
-	    .on_record = on_record,
-	    .on_over = on_over,
-	    .on_log = on_function_log,
-	    .on_note = on_call_note,
+	    .may_record = gateway_may_record,
+	    .on_record = gateway_on_record,
+	    .on_over = gateway_on_over,
+	    .on_log = gateway_on_log,
+	    .on_note = gateway_on_call_note,
 	};
 	const struct catalog_callbacks from_catalog = {
 	    .on_candidate = on_candidate,
 	    .on_deployed = on_deployed,
 	    .on_removed = on_removed,
-	    .on_note = on_catalog_note,
+	    .on_note = gateway_on_catalog_note,
 	    .on_settled = on_settled,
 	};
 	const struct upload_callbacks from_uploads = {
 	    .run = on_upload_run,
-	    .on_note = on_upload_note,
+	    .on_note = gateway_on_upload_note,
 	};
-	const struct call_limits limits = call_limits_of(&g->settings);
+	const struct call_limits limits = gateway_call_limits(&g->settings);
 
 	g->calls =
 	    calls_new(g->loop, &limits, (unsigned int)g->settings.ready_workers,
@@ -647,8 +395,8 @@ make_functions(struct gateway *g)
 static void
 make_front(struct gateway *g)
 {
-	const struct http_limits limits = http_limits_of(&g->settings);
-	const struct web_config web = web_config_of(g);
+	const struct http_limits limits = gateway_http_limits(&g->settings);
+	const struct web_config web = gateway_web_config(g);
 	struct admin_world world;
 
 	g->web = web_new(g->loop, g->catalog, g->calls, &web);
@@ -697,7 +445,7 @@ watch_signals(struct gateway *g, struct err *err)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (loop_signal(g->loop, SIGTERM, on_term, g, err) < 0 ||
 	    loop_signal(g->loop, SIGINT, on_interrupt, g, err) < 0 ||
-	    loop_signal(g->loop, SIGHUP, on_hup, g, err) < 0)
+	    loop_signal(g->loop, SIGHUP, gateway_on_hup, g, err) < 0)
 		return -1;
 	g->supervisor =
 	    loop_watch_new(g->loop, g->supervisor_fd, on_supervisor, g);

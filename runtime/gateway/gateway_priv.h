@@ -3,7 +3,9 @@
  *
  * Runs in: gateway.
  *
- * gateway.c		who calls whom; ready, drain, configuration
+ * gateway.c		who calls whom; ready, drain
+ * gateway_log.c	lines for the log, and where each record goes
+ * gateway_settings.c	who is told which setting
  * gateway_metrics.c	numbers that others keep, put into metrics
  */
 #pragma once
@@ -50,3 +52,25 @@ struct gateway {
 
 /* Bring the metrics that are kept elsewhere up to date; arg: the gateway. */
 void gateway_update_metrics(void *arg);
+
+/* gateway_log.c; arg is the gateway everywhere.  function NULL: of the platform. */
+void gateway_note(struct gateway *g, enum log_level level, const char *function,
+    const char *what);
+void gateway_on_log(const struct fn_version *version, const char *request_id,
+    enum wire_log level, struct slice text, struct slice fields, void *arg);
+void gateway_on_call_note(const struct fn_version *version, const char *what,
+    void *arg);
+void gateway_on_upload_note(const char *function, const char *what, void *arg);
+void gateway_on_catalog_note(const char *name, const char *what, void *arg);
+bool gateway_may_record(void *arg);
+void gateway_on_record(struct record *record, void *arg);
+void gateway_on_over(const struct fn_version *version,
+    const struct call_result *result, void *arg);
+/* A new second of wall time has begun. */
+void gateway_log_second(struct gateway *g, int64_t second);
+
+/* gateway_settings.c */
+struct call_limits gateway_call_limits(const struct settings *s);
+struct http_limits gateway_http_limits(const struct settings *s);
+struct web_config gateway_web_config(struct gateway *g);
+void gateway_on_hup(int signal, void *arg);
